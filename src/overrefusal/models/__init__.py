@@ -1,0 +1,1 @@
+"""Models: one file a kind, named by a spec."""

@@ -1,0 +1,1 @@
+"""Runs: the runner and the store it writes to."""

@@ -1,0 +1,1 @@
+"""Statistics: rates with intervals, paired comparison, judge-error correction, Pareto front."""

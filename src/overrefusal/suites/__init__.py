@@ -1,0 +1,1 @@
+"""Suites: labelled prompts, read, checked and hashed; the catalogue; the bundled starter."""
