@@ -1,0 +1,140 @@
+"""A judge's rate corrected by a human-labelled sample, with both uncertainties in its interval."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from overrefusal.errors import OverrefusalError
+from overrefusal.records import Expected
+from overrefusal.statistics.interval import wilson, z_value
+from overrefusal.statistics.tally import DECLINED, JUDGED, STRICTLY_DECLINED, Tally, share
+
+Stratum = tuple[str, bool]
+"""``(stratum, judged as declined)``: within it labelled responses stand for all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A person's word on a response, beside the judge's.
+
+    Responses to label are drawn at random within each stratum; drawing more of those that the
+    judge calls declined needs no weight. ``weight`` is the inverse of the chance to be drawn
+    where it differs within a stratum.
+    """
+
+    human: bool
+    judge: bool
+    stratum: str = ""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedRate:
+    """The rate that people would find, estimated from the judge's verdicts and their labels."""
+
+    estimate: float
+    low: float
+    high: float
+    method: str
+    n: int
+    """Judged responses."""
+    n_labels: int
+    judged: float
+    """The judge's own rate, uncorrected."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """``(low, high)``."""
+        return self.low, self.high
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values."""
+        return asdict(self)
+
+
+def judged_counts(tally: Tally, expected: Expected, *, strict: bool = False) -> dict[Stratum, int]:
+    """How many judged responses to prompts of ``expected`` are declined and not, in one stratum."""
+    hit = STRICTLY_DECLINED if strict else DECLINED
+    declined = total = 0
+    for (facts, counts), n_prompts in tally.cells.items():
+        if facts.expected is expected:
+            k, n = share(counts, hit, JUDGED)
+            declined += k * n_prompts
+            total += n * n_prompts
+    return {("", True): declined, ("", False): total - declined}
+
+
+def corrected_rate(
+    judged: Mapping[Stratum, int],
+    labels: Iterable[Label],
+    *,
+    confidence: float = 0.95,
+    n_prompts: int | None = None,
+) -> CorrectedRate:
+    """Correct the judge's rate by the labelled sample of the same responses.
+
+    ``judged`` counts all judged responses, those labelled among them; ``n_prompts`` is given where
+    several responses share a prompt (label at most one of each). Prediction-powered inference
+    with its tuned weight (Angelopoulos et al., PPI++, arXiv:2311.01453) is, for a verdict of yes
+    or no, post-stratification by the verdict: the share of declined by the people's word within
+    each verdict, weighted by how often the judge gives it. Each share has Wilson's interval; they
+    are joined with the sampling error of the weights by squaring and adding (MOVER: Zou,
+    Huang and Zhang, Comput. Stat. Data Anal. 53 (2009) 1080), so that it keeps its width at rate
+    0. A verdict that nobody labelled is taken at the judge's word, its interval from 0 to 1.
+
+    Raises ``OverrefusalError`` where nothing is judged or labelled, or a label fits no response.
+    """
+    z = z_value(confidence)
+    total = sum(judged.values())
+    by_stratum: dict[Stratum, list[Label]] = defaultdict(list)
+    for label in labels:
+        if label.weight <= 0:
+            raise OverrefusalError(f"label weight {label.weight} must be above 0")
+        by_stratum[label.stratum, label.judge].append(label)
+    n_labels = sum(map(len, by_stratum.values()))
+    if not total or not n_labels:
+        raise OverrefusalError(
+            "correction for judge error needs judged responses and human labels; "
+            f"got {total} and {n_labels}"
+        )
+    for stratum, sample in by_stratum.items():
+        if len(sample) > judged.get(stratum, 0):
+            raise OverrefusalError(
+                f"{len(sample)} labels in stratum {stratum[0]!r} for responses judged "
+                f"{'declined' if stratum[1] else 'answered'}, of which the run has "
+                f"{judged.get(stratum, 0)}: label responses of this run, with its judge's verdicts"
+            )
+    parts = [
+        (count / total, *_human_share(by_stratum.get(stratum, ()), stratum[1], z))
+        for stratum, count in judged.items()
+        if count
+    ]
+    estimate = math.fsum(weight * p for weight, p, _, _ in parts)
+    between = math.fsum(weight * (p - estimate) ** 2 for weight, p, _, _ in parts)
+    weights_error = z * z * between / (n_prompts or total)
+    below = math.fsum((weight * (p - low)) ** 2 for weight, p, low, _ in parts)
+    above = math.fsum((weight * (high - p)) ** 2 for weight, p, _, high in parts)
+    return CorrectedRate(
+        estimate=estimate,
+        low=max(0.0, estimate - math.sqrt(below + weights_error)),
+        high=min(1.0, estimate + math.sqrt(above + weights_error)),
+        method="post_stratified",
+        n=total,
+        n_labels=n_labels,
+        judged=sum(count for (_, declined), count in judged.items() if declined) / total,
+    )
+
+
+def _human_share(sample: Iterable[Label], verdict: bool, z: float) -> tuple[float, float, float]:
+    """The share that people call declined, with bounds, at Kish's effective sample size."""
+    weights = [(label.weight, label.human) for label in sample]
+    if not weights:
+        return float(verdict), 0.0, 1.0
+    total = math.fsum(weight for weight, _ in weights)
+    estimate = min(1.0, math.fsum(weight for weight, human in weights if human) / total)
+    low, high = wilson(estimate, total**2 / math.fsum(w * w for w, _ in weights), z)
+    return estimate, low, high
