@@ -1,0 +1,5 @@
+"""``python -m overrefusal`` is the console script."""
+
+from overrefusal.cli import main
+
+main()

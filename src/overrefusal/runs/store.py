@@ -1,0 +1,514 @@
+"""The run store: what was asked, answered and judged, in SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+import orjson
+
+from overrefusal import __version__
+from overrefusal.errors import OverrefusalError
+from overrefusal.records import (
+    Actor,
+    Evidence,
+    Expected,
+    Outcome,
+    Pattern,
+    Prompt,
+    Response,
+    Verdict,
+)
+from overrefusal.runs.database import Database, Row, pack, unpack
+from overrefusal.suites.rows import read_row, to_row
+from overrefusal.suites.suite import Suite
+
+T = TypeVar("T")
+
+_CHUNK = 500
+
+_RUN_COLUMNS = """r.id, r.created, r.finished, r.fingerprint, r.suite_hash, s.name, s.version,
+    s.size, r.judge, r.variant, r.samples, r.parent, r.tool_version"""
+_RESPONSE_COLUMNS = """a.text, a.thinking, a.finish_reason, a.actor, a.categories, a.truncated,
+    a.model_reported, a.input_tokens, a.output_tokens, a.latency_s, a.cost_usd, a.attempts"""
+_VERDICT_COLUMNS = """v.outcome, v.refusal_probability, v.answered, v.distanced,
+    v.evidence_start, v.evidence_end, v.evidence_act, v.text_outcome, v.reason"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as the store knows it."""
+
+    id: str
+    created: float
+    """Unix time, seconds."""
+    finished: float | None
+    fingerprint: str
+    suite_hash: str
+    suite_name: str
+    suite_version: str
+    suite_size: int
+    judge: str
+    """The judge's identity."""
+    variant: Mapping[str, Any]
+    """What answered: model, system prompt, sampling, label."""
+    samples: int
+    parent: str | None
+    """The run whose responses this one judges again."""
+    tool_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What statistics needs of one response."""
+
+    position: int
+    prompt_id: str
+    expected: Expected
+    pattern: Pattern | None
+    category: str | None
+    language: str
+    sample: int
+    outcome: Outcome
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One prompt and sample of a run with all that is known of it."""
+
+    prompt: Prompt
+    sample: int
+    response: Response
+    """With ``error`` set where the model could not be asked."""
+    verdict: Verdict
+    response_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store holds for a request: always a response, perhaps a verdict."""
+
+    judged: bool
+
+
+class Store:
+    """Every method commits before it returns; all are safe to repeat and to run side by side.
+
+    ``url`` is the path of an SQLite file or a ``postgresql://`` URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._db = Database(url)
+
+    def close(self) -> None:
+        self._db.close()
+
+    # Suites
+
+    def save_suite(self, suite: Suite) -> None:
+        """Keep the suite's prompts, so that a run can be read without its suite file."""
+        if self._db.rows(
+            "SELECT 1 FROM suites WHERE hash = ? AND complete = 1", (suite.content_hash,)
+        ):
+            return
+        self._db.execute(
+            "INSERT INTO suites VALUES (?, ?, ?, ?, 0) ON CONFLICT DO NOTHING",
+            (suite.content_hash, pack(suite.name), suite.version, suite.size),
+        )
+        for chunk in _chunks(enumerate(suite)):
+            with self._db.transaction() as cursor:
+                self._db.execute_many(
+                    cursor,
+                    "INSERT INTO prompts VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    [
+                        (
+                            suite.content_hash,
+                            position,
+                            pack(prompt.id),
+                            prompt.expected.value,
+                            prompt.pattern.value if prompt.pattern else None,
+                            None if prompt.category is None else pack(prompt.category),
+                            pack(prompt.language),
+                            orjson.dumps(to_row(prompt)).decode(),
+                        )
+                        for position, prompt in chunk
+                    ],
+                )
+        self._db.execute("UPDATE suites SET complete = 1 WHERE hash = ?", (suite.content_hash,))
+
+    # Runs
+
+    def begin_run(
+        self,
+        *,
+        fingerprint: str,
+        suite: Suite,
+        judge: str,
+        variant: Mapping[str, Any],
+        samples: int,
+    ) -> tuple[RunRecord, bool]:
+        """The run to work on, and whether it is an earlier one that was left unfinished.
+
+        A run with the same fingerprint is taken up again where it is unfinished or where some of
+        its items ended as errors; otherwise a new one is opened.
+        """
+        found = self._db.rows(
+            f"""SELECT {_RUN_COLUMNS} FROM runs r JOIN suites s ON s.hash = r.suite_hash
+                WHERE r.fingerprint = ? AND (r.finished IS NULL OR EXISTS (
+                    SELECT 1 FROM items i WHERE i.run_id = r.id AND i.response_key IS NULL))
+                ORDER BY r.created DESC LIMIT 1""",
+            (fingerprint,),
+        )
+        if found:
+            return _run(found[0]), True
+        return self._new_run(fingerprint, suite.content_hash, judge, variant, samples, None), False
+
+    def begin_rejudging(self, parent: RunRecord, judge: str) -> RunRecord:
+        """A new run over the responses of ``parent``, to be judged by ``judge``."""
+        fingerprint = f"{parent.fingerprint}/{judge}"
+        run = self._new_run(
+            fingerprint, parent.suite_hash, judge, parent.variant, parent.samples, parent.id
+        )
+        self._db.execute(
+            """INSERT INTO items (run_id, position, sample, response_key, error)
+               SELECT ?, position, sample, response_key, error FROM items WHERE run_id = ?""",
+            (run.id, parent.id),
+        )
+        return run
+
+    def _new_run(
+        self,
+        fingerprint: str,
+        suite_hash: str,
+        judge: str,
+        variant: Mapping[str, Any],
+        samples: int,
+        parent: str | None,
+    ) -> RunRecord:
+        run_id = secrets.token_hex(4)
+        self._db.execute(
+            "INSERT INTO runs VALUES (?, ?, NULL, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                run_id,
+                time.time(),
+                fingerprint,
+                suite_hash,
+                judge,
+                json.dumps(variant),
+                samples,
+                parent,
+                __version__,
+            ),
+        )
+        return self.run(run_id)
+
+    def finish_run(self, run_id: str) -> None:
+        """Note that every item of the run was attempted."""
+        self._db.execute("UPDATE runs SET finished = ? WHERE id = ?", (time.time(), run_id))
+
+    def run(self, reference: str | None = None) -> RunRecord:
+        """The run of that id, unique beginning of an id, or label (the newest one with it).
+
+        Without a reference, or with ``latest``: the newest run.
+        """
+        newest = "ORDER BY r.created DESC LIMIT 2"
+        base = f"SELECT {_RUN_COLUMNS} FROM runs r JOIN suites s ON s.hash = r.suite_hash"
+        if reference in (None, "latest"):
+            found = self._db.rows(f"{base} {newest}")
+            if not found:
+                raise OverrefusalError(f"{self.url}: no runs yet; `overrefusal eval` makes one")
+            return _run(found[0])
+        assert reference is not None
+        exact = self._db.rows(f"{base} WHERE r.id = ?", (reference,))
+        if exact:
+            return _run(exact[0])
+        labelled = [run for run in self.runs() if run.variant.get("label") == reference]
+        if labelled:
+            return labelled[0]
+        prefixed = self._db.rows(
+            f"{base} WHERE substr(r.id, 1, {len(reference)}) = ? {newest}", (reference,)
+        )
+        if len(prefixed) == 1:
+            return _run(prefixed[0])
+        why = "several runs begin so" if prefixed else "no run has that id or label"
+        raise OverrefusalError(
+            f"{self.url}: run {reference!r}: {why}; `overrefusal runs list` shows them"
+        )
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, newest first."""
+        return [
+            _run(row)
+            for row in self._db.rows(
+                f"""SELECT {_RUN_COLUMNS} FROM runs r JOIN suites s ON s.hash = r.suite_hash
+                    ORDER BY r.created DESC"""
+            )
+        ]
+
+    # Answers
+
+    def done(self, run: RunRecord) -> bytearray:
+        """One byte for each position and sample: 1 where it is answered and judged."""
+        done = bytearray(run.suite_size * run.samples)
+        for position, sample in self._db.stream(
+            """SELECT i.position, i.sample FROM items i JOIN verdicts v
+               ON v.response_key = i.response_key AND v.judge = ?
+               WHERE i.run_id = ? AND v.outcome <> ?""",
+            (run.judge, run.id, Outcome.UNJUDGED.value),
+        ):
+            done[position * run.samples + sample] = 1
+        return done
+
+    def known(self, keys: Sequence[str], judge: str) -> dict[str, Known]:
+        """Which of these requests are answered, and which answers ``judge`` has judged."""
+        return {
+            row[0]: Known(judged=row[1] is not None and row[1] != Outcome.UNJUDGED.value)
+            for row in self._db.rows(
+                f"""SELECT a.key, v.outcome FROM responses a LEFT JOIN verdicts v
+                    ON v.response_key = a.key AND v.judge = ? WHERE a.key IN ({_marks(keys)})""",
+                (judge, *keys),
+            )
+        }
+
+    def responses(self, keys: Sequence[str]) -> dict[str, Response]:
+        """The stored responses of these requests."""
+        return {
+            row[0]: _response(row[1:], row[-1])
+            for row in self._db.rows(
+                f"""SELECT a.key, {_RESPONSE_COLUMNS}, a.raw FROM responses a
+                    WHERE a.key IN ({_marks(keys)})""",
+                tuple(keys),
+            )
+        }
+
+    def add_answers(
+        self, run_id: str, answers: Sequence[tuple[int, int, str, Response]]
+    ) -> list[str]:
+        """Keep answers as (position, sample, key, response).
+
+        Returns the keys under which another writer's answer already lay: that one stays, and is
+        the one to judge.
+        """
+        with self._db.transaction() as cursor:
+            added = self._db.execute_many(
+                cursor,
+                """INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                   ON CONFLICT DO NOTHING""",
+                [(key, time.time(), *_response_row(response)) for _, _, key, response in answers],
+            )
+            self._link(cursor, run_id, [(p, s, key, None) for p, s, key, _ in answers])
+        # Which of them lost is seldom asked, and cannot be read off a batch: all are read again.
+        return [] if added == len(answers) else [key for _, _, key, _ in answers]
+
+    def link(self, run_id: str, items: Sequence[tuple[int, int, str | None, str | None]]) -> None:
+        """Make items of answers that are stored, or of errors: (position, sample, key, error)."""
+        with self._db.transaction() as cursor:
+            self._link(cursor, run_id, items)
+
+    def _link(
+        self, cursor: Any, run_id: str, items: Sequence[tuple[int, int, str | None, str | None]]
+    ) -> None:
+        self._db.execute_many(
+            cursor,
+            """INSERT INTO items VALUES (?, ?, ?, ?, ?)
+               ON CONFLICT (run_id, position, sample) DO UPDATE
+               SET response_key = excluded.response_key, error = excluded.error
+               WHERE items.response_key IS NULL""",
+            [
+                (run_id, position, sample, key, None if error is None else pack(error))
+                for position, sample, key, error in items
+            ],
+        )
+
+    def add_verdicts(self, judge: str, verdicts: Iterable[tuple[str, Verdict]]) -> None:
+        """Keep verdicts by response key; a verdict stays, only ``unjudged`` gives way."""
+        with self._db.transaction() as cursor:
+            self._db.execute_many(
+                cursor,
+                """INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                   ON CONFLICT (response_key, judge) DO UPDATE
+                   SET outcome = excluded.outcome,
+                       refusal_probability = excluded.refusal_probability,
+                       answered = excluded.answered, distanced = excluded.distanced,
+                       evidence_start = excluded.evidence_start,
+                       evidence_end = excluded.evidence_end,
+                       evidence_act = excluded.evidence_act,
+                       text_outcome = excluded.text_outcome, reason = excluded.reason
+                   WHERE verdicts.outcome = 'unjudged'""",
+                [_verdict_row(key, judge, verdict) for key, verdict in verdicts],
+            )
+
+    def unjudged(self, run: RunRecord) -> Iterator[tuple[str, str, Response]]:
+        """(key, last user turn, response) of the run's answers that its judge has not judged."""
+        for row in self._db.stream(
+            f"""SELECT i.response_key, p.row, {_RESPONSE_COLUMNS}, a.raw
+                FROM items i
+                JOIN prompts p ON p.suite_hash = ? AND p.position = i.position
+                JOIN responses a ON a.key = i.response_key
+                LEFT JOIN verdicts v ON v.response_key = i.response_key AND v.judge = ?
+                WHERE i.run_id = ? AND (v.outcome IS NULL OR v.outcome = 'unjudged')
+                ORDER BY i.position, i.sample""",
+            (run.suite_hash, run.judge, run.id),
+        ):
+            prompt = read_row(orjson.loads(row[1]), "store")
+            yield row[0], prompt.text, _response(row[2:], row[-1])
+
+    # Reading
+
+    def facts(self, run: RunRecord) -> Iterator[Facts]:
+        """What statistics needs of every item, ordered by prompt and sample."""
+        for row in self._db.stream(
+            """SELECT i.position, p.prompt_id, p.expected, p.pattern, p.category, p.language,
+                      i.sample, i.response_key, v.outcome, a.truncated
+               FROM items i
+               JOIN prompts p ON p.suite_hash = ? AND p.position = i.position
+               LEFT JOIN responses a ON a.key = i.response_key
+               LEFT JOIN verdicts v ON v.response_key = i.response_key AND v.judge = ?
+               WHERE i.run_id = ? ORDER BY i.position, i.sample""",
+            (run.suite_hash, run.judge, run.id),
+        ):
+            yield Facts(
+                position=row[0],
+                prompt_id=unpack(row[1]),
+                expected=Expected(row[2]),
+                pattern=Pattern(row[3]) if row[3] else None,
+                category=None if row[4] is None else unpack(row[4]),
+                language=unpack(row[5]),
+                sample=row[6],
+                outcome=_outcome(row[7], row[8]),
+                truncated=bool(row[9]),
+            )
+
+    def items(
+        self, run: RunRecord, positions: Sequence[int] | None = None, *, raw: bool = False
+    ) -> Iterator[Item]:
+        """Every item of the run in order, or those at ``positions``; ``raw`` adds the payloads."""
+        if positions is not None and not positions:
+            return
+        chosen = "" if positions is None else f"AND i.position IN ({_marks(positions)})"
+        payload = "a.raw" if raw else "NULL"
+        for row in self._db.stream(
+            f"""SELECT p.row, i.sample, i.error, i.response_key, {_RESPONSE_COLUMNS}, {payload},
+                       {_VERDICT_COLUMNS}
+                FROM items i
+                JOIN prompts p ON p.suite_hash = ? AND p.position = i.position
+                LEFT JOIN responses a ON a.key = i.response_key
+                LEFT JOIN verdicts v ON v.response_key = i.response_key AND v.judge = ?
+                WHERE i.run_id = ? {chosen} ORDER BY i.position, i.sample""",
+            (run.suite_hash, run.judge, run.id, *(positions or ())),
+        ):
+            key = row[3]
+            if key is None:
+                error = unpack(row[2] or "not asked")
+                response = Response(error=error)
+                verdict = Verdict(Outcome.ERROR, reason=error)
+            else:
+                response = _response(row[4:16], row[16])
+                verdict = _verdict(row[17:])
+            yield Item(read_row(orjson.loads(row[0]), "store"), row[1], response, verdict, key)
+
+
+def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(values)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values)) or "NULL"
+
+
+def _run(row: Row) -> RunRecord:
+    return RunRecord(
+        *row[:5], unpack(row[5]), *row[6:9], variant=json.loads(row[9]), samples=row[10],
+        parent=row[11], tool_version=row[12],
+    )
+
+
+def _outcome(key: str | None, outcome: str | None) -> Outcome:
+    if key is None:
+        return Outcome.ERROR
+    return Outcome.UNJUDGED if outcome is None else Outcome(outcome)
+
+
+def _response_row(response: Response) -> Row:
+    return (
+        pack(response.text),
+        None if response.thinking is None else pack(response.thinking),
+        None if response.finish_reason is None else pack(response.finish_reason),
+        response.actor.value if response.actor else None,
+        json.dumps(response.categories) if response.categories else "[]",
+        int(response.truncated),
+        None if response.model_reported is None else pack(response.model_reported),
+        response.input_tokens,
+        response.output_tokens,
+        response.latency_s,
+        response.cost_usd,
+        response.attempts,
+        None if response.raw is None else _json(response.raw),
+    )
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # Lone surrogates and whole numbers of over 64 bits, which the standard library can write.
+        return json.dumps(value, default=str)
+
+
+def _response(row: Row, raw: str | None) -> Response:
+    return Response(
+        text=unpack(row[0]),
+        thinking=None if row[1] is None else unpack(row[1]),
+        finish_reason=None if row[2] is None else unpack(row[2]),
+        actor=Actor(row[3]) if row[3] else None,
+        categories=tuple(json.loads(row[4])),
+        truncated=bool(row[5]),
+        model_reported=None if row[6] is None else unpack(row[6]),
+        input_tokens=row[7],
+        output_tokens=row[8],
+        latency_s=row[9],
+        cost_usd=row[10],
+        attempts=row[11],
+        raw=None if raw is None else json.loads(raw),
+    )
+
+
+def _verdict_row(key: str, judge: str, verdict: Verdict) -> Row:
+    evidence = verdict.evidence
+    return (
+        key,
+        judge,
+        verdict.outcome.value,
+        verdict.refusal_probability,
+        verdict.answered,
+        verdict.distanced,
+        evidence.start if evidence else None,
+        evidence.end if evidence else None,
+        evidence.act if evidence else None,
+        verdict.text_outcome.value if verdict.text_outcome else None,
+        None if verdict.reason is None else pack(verdict.reason),
+    )
+
+
+def _verdict(row: Row) -> Verdict:
+    outcome, probability, answered, distanced, start, end, act, text_outcome, reason = row
+    if outcome is None:
+        return Verdict(Outcome.UNJUDGED, reason="not judged yet")
+    return Verdict(
+        outcome=Outcome(outcome),
+        refusal_probability=probability,
+        answered=answered,
+        distanced=distanced,
+        evidence=None if act is None else Evidence(start, end, act),
+        text_outcome=Outcome(text_outcome) if text_outcome else None,
+        reason=None if reason is None else unpack(reason),
+    )
