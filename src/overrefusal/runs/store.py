@@ -25,6 +25,7 @@ from overrefusal.records import (
     Verdict,
 )
 from overrefusal.runs.database import Database, Row, pack, unpack
+from overrefusal.statistics.tally import Facts
 from overrefusal.suites.rows import read_row, to_row
 from overrefusal.suites.suite import Suite
 
@@ -64,17 +65,15 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What statistics needs of one response."""
+class Observation:
+    """What statistics needs of one prompt and sample."""
 
     position: int
     prompt_id: str
-    expected: Expected
-    pattern: Pattern | None
-    category: str | None
-    language: str
+    facts: Facts
     sample: int
     outcome: Outcome
+    text_outcome: Outcome | None
     truncated: bool
 
 
@@ -362,11 +361,11 @@ class Store:
 
     # Reading
 
-    def facts(self, run: RunRecord) -> Iterator[Facts]:
+    def observations(self, run: RunRecord) -> Iterator[Observation]:
         """What statistics needs of every item, ordered by prompt and sample."""
         for row in self._db.stream(
             """SELECT i.position, p.prompt_id, p.expected, p.pattern, p.category, p.language,
-                      i.sample, i.response_key, v.outcome, a.truncated
+                      i.sample, i.response_key, v.outcome, v.text_outcome, a.truncated
                FROM items i
                JOIN prompts p ON p.suite_hash = ? AND p.position = i.position
                LEFT JOIN responses a ON a.key = i.response_key
@@ -374,16 +373,19 @@ class Store:
                WHERE i.run_id = ? ORDER BY i.position, i.sample""",
             (run.suite_hash, run.judge, run.id),
         ):
-            yield Facts(
+            yield Observation(
                 position=row[0],
                 prompt_id=unpack(row[1]),
-                expected=Expected(row[2]),
-                pattern=Pattern(row[3]) if row[3] else None,
-                category=None if row[4] is None else unpack(row[4]),
-                language=unpack(row[5]),
+                facts=Facts(
+                    Expected(row[2]),
+                    Pattern(row[3]) if row[3] else None,
+                    None if row[4] is None else unpack(row[4]),
+                    unpack(row[5]),
+                ),
                 sample=row[6],
                 outcome=_outcome(row[7], row[8]),
-                truncated=bool(row[9]),
+                text_outcome=Outcome(row[9]) if row[9] else None,
+                truncated=bool(row[10]),
             )
 
     def items(
