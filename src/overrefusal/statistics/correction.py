@@ -61,7 +61,7 @@ def judged_counts(tally: Tally, expected: Expected, *, strict: bool = False) -> 
     hit = STRICTLY_DECLINED if strict else DECLINED
     declined = total = 0
     for (facts, counts), n_prompts in tally.cells.items():
-        if facts.expected is expected:
+        if facts.expected == expected:
             k, n = share(counts, hit, JUDGED)
             declined += k * n_prompts
             total += n * n_prompts

@@ -158,7 +158,7 @@ Figure = tuple[float | None, float | None, float | None]
 def _reversed(drop: Difference) -> Figure:
     if drop.difference is None or drop.low is None or drop.high is None:
         return None, None, None
-    return -drop.difference, -drop.high, -drop.low
+    return 0.0 - drop.difference, 0.0 - drop.high, 0.0 - drop.low
 
 
 def _against_baseline(name: str, comparison: Comparison | None) -> Comparison:

@@ -45,7 +45,7 @@ class Flip:
     @property
     def improved(self) -> bool:
         """Whether the change is to what was expected."""
-        return self.declines_now is (self.pair.facts.expected is Expected.REFUSE)
+        return self.declines_now is (self.pair.facts.expected == Expected.REFUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def compare(
     def side(expected: Expected, hit: frozenset[Outcome]) -> Difference:
         shares: Counter[SharePair] = Counter()
         for (of, before, after), count in cells.items():
-            if of is expected:
+            if of == expected:
                 shares[share(before, hit, JUDGED) + share(after, hit, JUDGED)] += count
         return difference_of(shares, confidence=confidence, resamples=resamples, seed=seed)
 

@@ -76,7 +76,7 @@ def rates_of(tally: Tally, confidence: float = 0.95) -> Rates:
     }
     for (facts, counts), n_prompts in cells.items():
         prompts[facts.expected] += n_prompts
-        row = outcomes[facts.expected.value]
+        row = outcomes[facts.expected]
         for outcome, n in zip(OUTCOMES, counts, strict=True):
             row[outcome.value] += n * n_prompts
     return Rates(
@@ -104,7 +104,7 @@ def _rate(
 ) -> Rate:
     shares: Counter[tuple[int, int]] = Counter()
     for (facts, counts), n_prompts in cells.items():
-        if facts.expected is expected:
+        if facts.expected == expected:
             shares[share(counts, hit, of)] += n_prompts
     return rate_of(shares, confidence)
 
