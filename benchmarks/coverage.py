@@ -261,13 +261,19 @@ def _bounds(interval: Interval | None) -> Interval:
     return interval
 
 
-def all_rows(repetitions: int, seed: int) -> Iterator[Row]:
-    """Every scenario; the seed fixes all draws."""
-    rng = np.random.default_rng(seed)
-    yield from plain_rates()
-    yield from clustered_rates(repetitions, rng)
-    yield from paired_differences(repetitions, rng)
-    yield from corrected_rates(repetitions, rng)
+KINDS: dict[str, Callable[[int, np.random.Generator], Iterator[Row]]] = {
+    "rate": lambda repetitions, rng: plain_rates(),
+    "clustered": clustered_rates,
+    "paired": paired_differences,
+    "corrected": corrected_rates,
+}
+
+
+def all_rows(repetitions: int, seed: int, kind: str = "all") -> Iterator[Row]:
+    """Every scenario, of one kind or of all; the seed fixes all draws."""
+    for name, scenarios in KINDS.items():
+        if kind in (name, "all"):
+            yield from scenarios(repetitions, np.random.default_rng(seed))
 
 
 def main() -> None:
@@ -275,12 +281,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--repetitions", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kind", choices=[*KINDS, "all"], default="all")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     options = parser.parse_args()
     rows = []
     if not options.json:
         print("kind       n     rate  coverage  width   method                  scenario")
-    for row in all_rows(options.repetitions, options.seed):
+    for row in all_rows(options.repetitions, options.seed, options.kind):
         rows.append(row)
         if not options.json:
             short = " " if row.coverage >= BAR else "!"

@@ -64,13 +64,33 @@ def wilson(estimate: float, n: float, z: float) -> tuple[float, float]:
     return low, high
 
 
+RARE = 3
+"""Effective count up to which ``rare_limit`` holds."""
+
+
+def rare_limit(estimate: float, n: float, confidence: float) -> float:
+    """Lower limit of a rate of which at most ``RARE`` in ``n`` were seen.
+
+    Wilson's lower limit lies too high for small counts at some sizes, such as 50 prompts at a
+    rate of 0.01. Brown, Cai and DasGupta, Stat. Sci. 16 (2001) 101, section 4.1.1, put the Poisson
+    mean's limit in its place. Its chi-squared quantile is by Wilson and Hilferty's approximation.
+    """
+    from statistics import NormalDist
+
+    if estimate <= 0:
+        return 0.0
+    spread = 1 / (9 * estimate * n)
+    root = 1 - spread - NormalDist().inv_cdf(confidence) * math.sqrt(spread)
+    return estimate * max(0.0, root) ** 3
+
+
 def rate_of(prompts: Mapping[tuple[int, int], int], confidence: float = 0.95) -> Rate:
     """The share of responses that hit, with its interval.
 
     ``prompts`` maps ``(hits, samples)`` of a prompt to the number of prompts that have them;
     prompts without samples are passed over. With one sample a prompt the interval is Wilson's.
-    Otherwise it is Wilson's at the effective sample size ``n / design effect``; see
-    ``design_effect``.
+    Otherwise it is Wilson's at the effective sample size ``n / design_effect``, widened where few
+    samples hit, or few miss, to ``rare_limit``.
     """
     z = z_value(confidence)
     cells = {(hits, samples): count for (hits, samples), count in prompts.items() if samples}
@@ -83,6 +103,11 @@ def rate_of(prompts: Mapping[tuple[int, int], int], confidence: float = 0.95) ->
     clustered = any(samples > 1 for _, samples in cells)
     effective = n / design_effect(cells) if clustered else float(n)
     low, high = wilson(estimate, effective, z)
+    if clustered:
+        if estimate * effective <= RARE:
+            low = min(low, rare_limit(estimate, effective, confidence))
+        if (1 - estimate) * effective <= RARE:
+            high = max(high, 1 - rare_limit(1 - estimate, effective, confidence))
     method = "clustered_wilson" if clustered else "wilson"
     return Rate(k, n, estimate, low, high, method, n_prompts)
 
