@@ -39,10 +39,13 @@ class Connection:
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     concurrency: int = 32
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    timeout_s: float = 120.0
-    max_attempts: int = 6
+    rpm: float | None = None
+    """Requests a minute."""
+    tpm: float | None = None
+    """Tokens a minute."""
+    timeout: float = 120.0
+    """Seconds for one attempt."""
+    max_attempts: int = 10
 
 
 async def evaluate_async(
@@ -55,7 +58,7 @@ async def evaluate_async(
     samples: int = 1,
     label: str | None = None,
     store: str | Path | None = None,
-    connection: Connection = Connection(),  # noqa: B008 - frozen
+    connection: Connection = Connection(),
     fresh: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Run:
@@ -76,9 +79,7 @@ async def evaluate_async(
     opened = open_store(store)
     the_judge = get_judge(judge, open_model) if isinstance(judge, str) else judge
     try:
-        the_model = (
-            open_model(model, **asdict(connection)) if isinstance(model, str) else model
-        )
+        the_model = open_model(model, **asdict(connection)) if isinstance(model, str) else model
         try:
             variant = Variant(the_model.identity, system, sampling, label)
             await asyncio.to_thread(opened.save_suite, exam)

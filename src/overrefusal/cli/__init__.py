@@ -54,12 +54,10 @@ def group() -> None:
 def main() -> None:
     """The console script."""
     try:
-        group(prog_name="overrefusal", standalone_mode=False)
+        code = group(prog_name="overrefusal", standalone_mode=False)
     except OverrefusalError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
@@ -70,3 +68,5 @@ def main() -> None:
         # The reader of our output went away; what Python flushes at exit must go nowhere too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    # click hands back what `context.exit` was called with instead of leaving by itself.
+    sys.exit(code if isinstance(code, int) else 0)

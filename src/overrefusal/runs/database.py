@@ -109,9 +109,7 @@ class Database:
         with self.transaction() as cursor:
             if self._postgres:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
-            cursor.execute(
-                "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)"
-            )
+            cursor.execute("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY)")
             cursor.execute("SELECT COALESCE(MAX(version), 0) FROM schema_version")
             version = int(cursor.fetchone()[0])
             if version > len(MIGRATIONS):

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from overrefusal.errors import OverrefusalError
-from overrefusal.records import Outcome
+from overrefusal.records import Outcome, Prompt
 from overrefusal.runs.store import Item, Observation, RunRecord, Store
 from overrefusal.statistics import Comparison, Pair, Rate, Rates, Tally, compare, rates_of
 
@@ -81,9 +81,7 @@ class Run:
         blocked: list[str] = []
         declined: list[str] = []
         for observations in self._prompts():
-            answered = any(
-                Outcome.COMPLIED in (o.outcome, o.text_outcome) for o in observations
-            )
+            answered = any(Outcome.COMPLIED in (o.outcome, o.text_outcome) for o in observations)
             filtered = any(o.outcome is Outcome.FILTERED for o in observations)
             if filtered and answered:
                 blocked.append(observations[0].prompt_id)
@@ -97,6 +95,10 @@ class Run:
     def items(self, positions: Sequence[int] | None = None, *, raw: bool = False) -> Iterator[Item]:
         """Every prompt and sample with its response and verdict, in the suite's order."""
         return self.store.items(self.record, positions, raw=raw)
+
+    def prompts(self, ids: Sequence[str]) -> dict[str, Prompt]:
+        """The prompts of these ids."""
+        return self.store.prompts(self.record, ids)
 
     def pairs(self, after: Run) -> Iterator[Pair]:
         """Each prompt of this run (before) and of ``after``, paired by its id.

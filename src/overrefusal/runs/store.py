@@ -388,6 +388,19 @@ class Store:
                 truncated=bool(row[10]),
             )
 
+    def prompts(self, run: RunRecord, ids: Sequence[str]) -> dict[str, Prompt]:
+        """The run's prompts of these ids."""
+        found: dict[str, Prompt] = {}
+        for chunk in _chunks(ids):
+            for (row,) in self._db.rows(
+                f"""SELECT p.row FROM prompts p
+                    WHERE p.suite_hash = ? AND p.prompt_id IN ({_marks(chunk)})""",
+                (run.suite_hash, *(pack(prompt_id) for prompt_id in chunk)),
+            ):
+                prompt = read_row(orjson.loads(row), "store")
+                found[prompt.id] = prompt
+        return found
+
     def items(
         self, run: RunRecord, positions: Sequence[int] | None = None, *, raw: bool = False
     ) -> Iterator[Item]:
@@ -429,8 +442,19 @@ def _marks(values: Sequence[object]) -> str:
 
 def _run(row: Row) -> RunRecord:
     return RunRecord(
-        *row[:5], unpack(row[5]), *row[6:9], variant=json.loads(row[9]), samples=row[10],
-        parent=row[11], tool_version=row[12],
+        id=row[0],
+        created=row[1],
+        finished=row[2],
+        fingerprint=row[3],
+        suite_hash=row[4],
+        suite_name=unpack(row[5]),
+        suite_version=row[6],
+        suite_size=row[7],
+        judge=row[8],
+        variant=json.loads(row[9]),
+        samples=row[10],
+        parent=row[11],
+        tool_version=row[12],
     )
 
 

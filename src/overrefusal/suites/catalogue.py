@@ -244,7 +244,7 @@ _ENTRIES = (
     ),
     Benchmark(
         name="coconot",
-        title="CoCoNot: requests with safety concerns, and the contrast set that should be answered",
+        title="CoCoNot: requests with safety concerns, and a contrast set to be answered",
         home=f"{_HUB}/allenai/coconot",
         revision=_COCONOT_REVISION,
         licence="ODC-BY-1.0",

@@ -45,7 +45,7 @@ def read_row(row: Mapping[str, Any], where: str) -> Prompt:
         )
     prompt_id = _text(row, "id", where)
     if prompt_id is None:
-        raise OverrefusalError(f"{where}: field 'id' is missing; give every prompt an id of its own")
+        raise OverrefusalError(f"{where}: field 'id' is missing; every prompt needs its own")
     where = f"{where} (id {prompt_id!r})"
     expected = _choice(row, "expected", Expected, where)
     if expected is None:
@@ -118,15 +118,11 @@ def _text(row: Mapping[str, Any], field: str, where: str) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool) and field == "id":
         return str(value)
     if not isinstance(value, str):
-        raise OverrefusalError(
-            f"{where}: field {field!r} must be text, not {type(value).__name__}"
-        )
+        raise OverrefusalError(f"{where}: field {field!r} must be text, not {type(value).__name__}")
     return value
 
 
-def _choice(
-    row: Mapping[str, Any], field: str, kind: type[Choice], where: str
-) -> Choice | None:
+def _choice(row: Mapping[str, Any], field: str, kind: type[Choice], where: str) -> Choice | None:
     value = _text(row, field, where)
     if value is None:
         return None

@@ -48,7 +48,9 @@ class Suite:
         return self.size
 
 
-def load_suite(name_or_file: str | Path, *, language: str | None = None, limit: int | None = None) -> Suite:
+def load_suite(
+    name_or_file: str | Path, *, language: str | None = None, limit: int | None = None
+) -> Suite:
     """The suite of that name (bundled or fetched) or in that file, checked as a whole.
 
     ``language`` keeps only prompts in it; ``limit`` keeps the first so many. A kept part is a

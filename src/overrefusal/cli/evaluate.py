@@ -1,0 +1,118 @@
+"""`overrefusal eval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from overrefusal.cli.options import (
+    console,
+    json_option,
+    print_json,
+    progress_printer,
+    read_text,
+    store_option,
+)
+from overrefusal.errors import OverrefusalError
+
+
+@click.command("eval")
+@click.argument("model")
+@click.option("--suite", default="starter", show_default=True, help="A suite's name or file.")
+@click.option("--language", help="Only the suite's prompts in this language, such as de.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the suite's first so many prompts.")
+@click.option(
+    "--system",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The operator's system prompt.",
+)
+@click.option("--judge", default="rules", show_default=True, help="The judge's spec.")
+@click.option("--label", help="What to call the run in reports and to refer to it by.")
+@click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True)
+@click.option("--top-p", type=click.FloatRange(0, 1))
+@click.option("--max-tokens", type=click.IntRange(min=1))
+@click.option("--seed", type=int, help="Sample i of a prompt is asked with seed + i.")
+@click.option("--base-url", metavar="URL", help="Where an endpoint/ model listens.")
+@click.option("--concurrency", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option("--rpm", type=click.FloatRange(min=0, min_open=True), help="Requests per minute.")
+@click.option("--tpm", type=click.FloatRange(min=0, min_open=True), help="Tokens per minute.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="Seconds for one request.",
+)
+@click.option("--max-attempts", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--fresh", is_flag=True, help="Take no answer from earlier runs.")
+@click.option(
+    "--max-error-share",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    help="Exit with 3 where more ended as error or unjudged.",
+)
+@store_option
+@json_option
+@click.pass_context
+def command(context: click.Context, /, model: str, as_json: bool, **options: Any) -> None:
+    """Ask MODEL every prompt of a suite, judge the answers, keep the run and report it.
+
+    MODEL is openai/NAME, azure/NAME, anthropic/NAME, google/NAME, bedrock/NAME, endpoint/NAME with
+    --base-url for all that speaks the OpenAI protocol, hf/NAME-OR-DIR, replay/FILE, or
+    inspect/PROVIDER/NAME. An interrupted run goes on when the command is repeated.
+    """
+    from overrefusal.evaluation import Connection, evaluate
+    from overrefusal.records import Sampling
+    from overrefusal.suites import load_suite
+
+    suite = load_suite(options["suite"], language=options["language"], limit=options["limit"])
+    system = read_text(options["system"]) if options["system"] else None
+    if system is not None and not system.strip():
+        raise OverrefusalError(f"--system {options['system']}: the file is empty")
+    update, stop = progress_printer("eval")
+    try:
+        run = evaluate(
+            model,
+            suite,
+            judge=options["judge"],
+            system=system,
+            sampling=Sampling(
+                temperature=options["temperature"],
+                max_tokens=options["max_tokens"],
+                top_p=options["top_p"],
+                seed=options["seed"],
+            ),
+            samples=options["samples"],
+            label=options["label"],
+            store=options["store"],
+            connection=Connection(
+                base_url=options["base_url"],
+                concurrency=options["concurrency"],
+                rpm=options["rpm"],
+                tpm=options["tpm"],
+                timeout=options["timeout"],
+                max_attempts=options["max_attempts"],
+            ),
+            fresh=options["fresh"],
+            on_progress=update,
+        )
+    finally:
+        stop()
+    if as_json:
+        print_json(run.to_dict())
+    else:
+        from overrefusal.reports.terminal import print_run
+
+        print_run(console(), run)
+    if run.failed_share > options["max_error_share"]:
+        click.echo(
+            f"{run.failed_share:.1%} of the prompts ended as error or unjudged, more than "
+            f"{options['max_error_share']:.1%}; repeat the command to ask them again",
+            err=True,
+        )
+        context.exit(3)

@@ -1,0 +1,39 @@
+"""`overrefusal rejudge`."""
+
+from __future__ import annotations
+
+import click
+
+from overrefusal.cli.options import (
+    console,
+    json_option,
+    print_json,
+    progress_printer,
+    store_option,
+)
+
+
+@click.command("rejudge")
+@click.argument("run", required=False)
+@click.option("--judge", required=True, help="The judge's spec.")
+@store_option
+@json_option
+def command(run: str | None, judge: str, store: str | None, as_json: bool) -> None:
+    """Judge the responses of RUN (the newest by default) with another judge, as a run of its own.
+
+    The model is never asked.
+    """
+    from overrefusal.evaluation import load_run, rejudge
+
+    parent = load_run(run, store)
+    update, stop = progress_printer("rejudge")
+    try:
+        judged = rejudge(parent, judge, update)
+    finally:
+        stop()
+    if as_json:
+        print_json(judged.to_dict())
+    else:
+        from overrefusal.reports.terminal import print_run
+
+        print_run(console(), judged)
