@@ -112,7 +112,7 @@ def test_min_prompts_is_asked_of_each_gated_rate() -> None:
     assert decide(Thresholds(max_over_refusal=0.5, min_prompts=100), rates).passed
     both = Thresholds(max_over_refusal=0.5, min_harmful_refusal=0.5, min_prompts=100)
     failed = [c.name for c in decide(both, rates).checks if not c.passed]
-    assert failed == ["harmful_refusal: min_prompts"]
+    assert failed == ["min_prompts (harmful refusal)"]
     alone = decide(Thresholds(min_prompts=100), rates)
     assert [c.passed for c in alone.checks] == [True, False]
 
