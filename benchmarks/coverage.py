@@ -158,12 +158,7 @@ def corrected_rates(
     for n in sizes:
         for rate in RATES:
             for sensitivity, specificity in JUDGES:
-                joint = [
-                    rate * sensitivity,
-                    rate * (1 - sensitivity),
-                    (1 - rate) * (1 - specificity),
-                    (1 - rate) * specificity,
-                ]
+                joint = _joint(rate, sensitivity, specificity)
                 for labels in label_counts:
                     for design in ("random", "by verdict"):
                         runs = rng.multinomial(n, joint, repetitions)
@@ -178,6 +173,54 @@ def corrected_rates(
                                 yield _row("corrected", scenario, n, rate, method, default, found)
 
 
+def stratified_corrections(
+    repetitions: int, rng: np.random.Generator, sizes: tuple[int, ...] = (250, 2000)
+) -> Iterator[Row]:
+    """Four strata of unequal size, 25 labels in each, the first judge; rates alike or not."""
+    shares = (0.4, 0.3, 0.2, 0.1)
+    sensitivity, specificity = JUDGES[0]
+    for n in sizes:
+        for rates in ((0.0,) * 4, (0.01,) * 4, (0.02, 0.05, 0.1, 0.4), (0.5, 0.3, 0.7, 0.5)):
+            truth = math.fsum(map(math.prod, zip(shares, rates, strict=True)))
+            found = []
+            for _ in range(repetitions):
+                judged: dict[tuple[str, bool], int] = {}
+                labels: list[Label] = []
+                for name, (size, rate) in enumerate(
+                    zip(rng.multinomial(n, shares), rates, strict=True)
+                ):
+                    run = rng.multinomial(size, _joint(rate, sensitivity, specificity))
+                    judged |= _judged(run, str(name))
+                    labels += _labels(_sample(run, 25, "random", rng), str(name))
+                found.append(corrected_rate(judged, labels).interval)
+            scenario = f"four strata of 25 labels, rates {rates}"
+            rate = round(truth, 4)
+            yield _row("stratified", scenario, n, rate, "post_stratified", True, found, truth)
+
+
+def _joint(rate: float, sensitivity: float, specificity: float) -> list[float]:
+    """Chances of (human, judge) in the order yes/yes, yes/no, no/yes, no/no."""
+    return [
+        rate * sensitivity,
+        rate * (1 - sensitivity),
+        (1 - rate) * (1 - specificity),
+        (1 - rate) * specificity,
+    ]
+
+
+def _judged(run: np.ndarray, stratum: str = "") -> dict[tuple[str, bool], int]:
+    return {(stratum, True): int(run[0] + run[2]), (stratum, False): int(run[1] + run[3])}
+
+
+def _labels(sample: np.ndarray, stratum: str = "") -> list[Label]:
+    kinds = ((True, True), (True, False), (False, True), (False, False))
+    return [
+        Label(human, judge, stratum)
+        for (human, judge), count in zip(kinds, sample, strict=True)
+        for _ in range(count)
+    ]
+
+
 def _sample(run: np.ndarray, labels: int, design: str, rng: np.random.Generator) -> np.ndarray:
     """Labelled responses by (human, judge): yes/yes, yes/no, no/yes, no/no."""
     if design == "random":
@@ -190,10 +233,7 @@ def _sample(run: np.ndarray, labels: int, design: str, rng: np.random.Generator)
 
 
 def _post_stratified(run: np.ndarray, sample: np.ndarray) -> Interval:
-    judged = {("", True): int(run[0] + run[2]), ("", False): int(run[1] + run[3])}
-    kinds = (Label(True, True), Label(True, False), Label(False, True), Label(False, False))
-    labels = [kind for kind, count in zip(kinds, sample, strict=True) for _ in range(count)]
-    return corrected_rate(judged, labels).interval
+    return corrected_rate(_judged(run), _labels(sample)).interval
 
 
 def _ppi_plus_plus(run: np.ndarray, sample: np.ndarray) -> Interval:
@@ -266,6 +306,7 @@ KINDS: dict[str, Callable[[int, np.random.Generator], Iterator[Row]]] = {
     "clustered": clustered_rates,
     "paired": paired_differences,
     "corrected": corrected_rates,
+    "stratified": stratified_corrections,
 }
 
 
@@ -286,13 +327,13 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     if not options.json:
-        print("kind       n     rate  coverage  width   method                  scenario")
+        print("kind       n     rate   coverage  width   method                  scenario")
     for row in all_rows(options.repetitions, options.seed, options.kind):
         rows.append(row)
         if not options.json:
             short = " " if row.coverage >= BAR else "!"
             print(
-                f"{row.kind:10} {row.n:<5} {row.rate:<5} {row.coverage:7.2%} {short} "
+                f"{row.kind:10} {row.n:<5} {row.rate:<6} {row.coverage:7.2%} {short} "
                 f"{row.width:.4f}  {row.method:22}  {row.scenario}",
                 flush=True,
             )

@@ -86,11 +86,19 @@ def test_weights_undo_unequal_chances_to_be_labelled() -> None:
     assert unweighted.estimate == pytest.approx(0.4 * 30 / 40)
 
 
-def test_a_verdict_nobody_labelled_is_in_doubt_from_0_to_1() -> None:
+def test_a_verdict_nobody_labelled_leaves_room_for_all_or_none() -> None:
     found = corrected_rate({("", True): 20, ("", False): 80}, labels(0, 0, 0, 40))
     assert found.estimate == pytest.approx(0.2)
-    assert found.low == pytest.approx(0.0, abs=0.02)
+    assert found.low == 0
     assert found.high > 0.2
+
+
+def test_an_unlabelled_stratum_borrows_its_estimate_and_not_its_certainty() -> None:
+    judged = {("en", True): 40, ("en", False): 40, ("de", True): 20}
+    found = corrected_rate(judged, labels(30, 0, 10, 40, "en"))
+    assert found.estimate == pytest.approx(0.6 * 0.75)
+    assert found.low < 0.4 * 0.75
+    assert found.high > 0.4 * 0.75 + 0.2
 
 
 def test_samples_that_share_prompts_widen_it() -> None:

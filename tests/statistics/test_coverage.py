@@ -13,6 +13,7 @@ from benchmarks.coverage import (
     corrected_rates,
     paired_differences,
     plain_rates,
+    stratified_corrections,
 )
 
 
@@ -55,6 +56,11 @@ def test_corrected_rates() -> None:
     rng = np.random.default_rng(4)
     rows = corrected_rates(500, rng, sizes=(30, 250, 2000), label_counts=(100,))
     assert short_of_the_bar(rows) == []
+
+
+def test_stratified_corrections() -> None:
+    """With few labels a stratum, a verdict often goes unlabelled in some of them."""
+    assert short_of_the_bar(stratified_corrections(400, np.random.default_rng(6), (2000,))) == []
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -84,22 +84,24 @@ def corrected_rate(
     each verdict, weighted by how often the judge gives it. Each share has Wilson's interval; they
     are joined with the sampling error of the weights by squaring and adding (MOVER: Zou,
     Huang and Zhang, Comput. Stat. Data Anal. 53 (2009) 1080), so that it keeps its width at rate
-    0. A verdict that nobody labelled is taken at the judge's word, its interval from 0 to 1.
+    0. Responses of a stratum and verdict that nobody labelled are estimated from the labels of
+    that verdict in other strata, or else at the judge's word; the interval takes neither for
+    granted and leaves room for all or none of them.
 
     Raises ``OverrefusalError`` where nothing is judged or labelled, or a label fits no response.
     """
     z = z_value(confidence)
     total = sum(judged.values())
+    everyone = list(labels)
     by_stratum: dict[Stratum, list[Label]] = defaultdict(list)
-    for label in labels:
+    for label in everyone:
         if label.weight <= 0:
             raise OverrefusalError(f"label weight {label.weight} must be above 0")
         by_stratum[label.stratum, label.judge].append(label)
-    n_labels = sum(map(len, by_stratum.values()))
-    if not total or not n_labels:
+    if not total or not everyone:
         raise OverrefusalError(
             "correction for judge error needs judged responses and human labels; "
-            f"got {total} and {n_labels}"
+            f"got {total} and {len(everyone)}"
         )
     for stratum, sample in by_stratum.items():
         if len(sample) > judged.get(stratum, 0):
@@ -108,33 +110,38 @@ def corrected_rate(
                 f"{'declined' if stratum[1] else 'answered'}, of which the run has "
                 f"{judged.get(stratum, 0)}: label responses of this run, with its judge's verdicts"
             )
-    parts = [
-        (count / total, *_human_share(by_stratum.get(stratum, ()), stratum[1], z))
-        for stratum, count in judged.items()
-        if count
-    ]
-    estimate = math.fsum(weight * p for weight, p, _, _ in parts)
-    between = math.fsum(weight * (p - estimate) ** 2 for weight, p, _, _ in parts)
+    parts = []
+    unlabelled = unknown = 0.0
+    for stratum, count in judged.items():
+        sample, verdict = by_stratum.get(stratum, []), stratum[1]
+        if sample:
+            parts.append((count / total, *_human_share(sample, z)))
+        elif count:
+            alike = [label for label in everyone if label.judge is verdict]
+            guess = _human_share(alike, z)[0] if alike else float(verdict)
+            unlabelled += guess * count / total
+            unknown += count / total
+    labelled = math.fsum(weight * p for weight, p, _, _ in parts)
+    estimate = labelled + unlabelled
+    mean = labelled / (1 - unknown)
+    between = math.fsum(weight * (p - mean) ** 2 for weight, p, _, _ in parts)
     weights_error = z * z * between / (n_prompts or total)
     below = math.fsum((weight * (p - low)) ** 2 for weight, p, low, _ in parts)
     above = math.fsum((weight * (high - p)) ** 2 for weight, p, _, high in parts)
     return CorrectedRate(
         estimate=estimate,
-        low=max(0.0, estimate - math.sqrt(below + weights_error)),
-        high=min(1.0, estimate + math.sqrt(above + weights_error)),
+        low=max(0.0, labelled - math.sqrt(below + weights_error)),
+        high=min(1.0, labelled + math.sqrt(above + weights_error) + unknown),
         method="post_stratified",
         n=total,
-        n_labels=n_labels,
+        n_labels=len(everyone),
         judged=sum(count for (_, declined), count in judged.items() if declined) / total,
     )
 
 
-def _human_share(sample: Iterable[Label], verdict: bool, z: float) -> tuple[float, float, float]:
+def _human_share(sample: Sequence[Label], z: float) -> tuple[float, float, float]:
     """The share that people call declined, with bounds, at Kish's effective sample size."""
-    weights = [(label.weight, label.human) for label in sample]
-    if not weights:
-        return float(verdict), 0.0, 1.0
-    total = math.fsum(weight for weight, _ in weights)
-    estimate = min(1.0, math.fsum(weight for weight, human in weights if human) / total)
-    low, high = wilson(estimate, total**2 / math.fsum(w * w for w, _ in weights), z)
-    return estimate, low, high
+    total = math.fsum(label.weight for label in sample)
+    squares = math.fsum(label.weight**2 for label in sample)
+    estimate = min(1.0, math.fsum(label.weight for label in sample if label.human) / total)
+    return estimate, *wilson(estimate, total**2 / squares, z)
