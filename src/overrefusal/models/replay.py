@@ -1,0 +1,231 @@
+"""Recorded responses as a model: any log can be scored."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from overrefusal.errors import OverrefusalError
+from overrefusal.models.rows import read_rows
+from overrefusal.models.signals import ACTORS, TRUNCATED
+from overrefusal.models.thinking import join_thinking, split_thinking
+from overrefusal.records import Actor, Message, Request, Response
+
+_ACTOR_NAMES = {actor.value: actor for actor in Actor}
+_TRUE = {"true", "1", "yes"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    where: str
+    prompt_id: str | None
+    text: str | None
+    sample: int | None
+    packed: bytes
+    """As JSON, which takes a fraction of the room of a dictionary."""
+
+
+class ReplayModel:
+    """Answers from a file of recorded responses, never from anything else.
+
+    A row is found by its ``prompt_id`` (or ``id``), else by the exact text of its ``prompt`` (or
+    ``messages``). Its answer is ``response`` (or ``completion``); several samples of a prompt are
+    told apart by ``sample``, else by their order. What is optional: ``finish_reason``,
+    ``refusal``, ``actor``, ``categories``, ``thinking``, ``truncated``, ``error``, ``model``,
+    ``input_tokens``, ``output_tokens``, ``latency_s``, ``cost_usd``. A prompt that was not
+    recorded gets a response whose ``error`` says so.
+    """
+
+    keyed_by_id = True
+
+    def __init__(self, path: str | Path) -> None:
+        """Reads the log at ``path``; raises ``OverrefusalError`` naming the row at fault."""
+        self.path = Path(path)
+        self.spec = f"replay/{path}"
+        rows = [self._packed(number, row) for number, row in read_rows(self.path)]
+        # Logs count samples from 0 or from 1.
+        first = min((r.sample for r in rows if r.sample is not None), default=0)
+        self._by_id: dict[str, dict[int, bytes]] = {}
+        self._by_text: dict[str, dict[int, bytes]] = {}
+        for row in rows:
+            sample = None if row.sample is None else row.sample - first
+            if row.prompt_id is not None:
+                _add(self._by_id, row.prompt_id, sample, row)
+                # The same text under several ids: its samples are numbered in their order.
+                sample = None
+            if row.text is not None:
+                _add(self._by_text, row.text, sample, row)
+        with self.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self.identity = f"{self.spec}#{digest}"
+
+    async def answer(self, request: Request) -> Response:
+        """The recorded response to ``request``; ``error`` is set where there is none."""
+        turns = [m for m in request.messages if m.role != "system"]
+        text = _conversation(turns)
+        found = self._by_id.get(request.prompt_id)
+        mismatch = False
+        if found is not None:
+            recorded = recorded_prompt(orjson.loads(next(iter(found.values()))))
+            mismatch = recorded is not None and recorded.strip() not in (
+                text.strip(),
+                turns[-1].content.strip(),
+            )
+        if found is None or mismatch:
+            found = self._by_text.get(text)
+        if found is None:
+            return Response(
+                error=f"{self.path} records another prompt under the id {request.prompt_id!r}; "
+                "leave the prompt's column out to match by id alone"
+                if mismatch
+                else f"{self.path} records no response to prompt {request.prompt_id!r}"
+            )
+        packed = found.get(request.sample)
+        if packed is None:
+            return Response(
+                error=f"{self.path} records no sample {request.sample} of prompt "
+                f"{request.prompt_id!r}; it has {len(found)}"
+            )
+        return recorded_response(orjson.loads(packed))
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    def _packed(self, number: int, row: dict[str, Any]) -> _Row:
+        where = f"{self.path}, row {number}"
+        if _answer_column(row) is None and not _text(row, "error"):
+            raise OverrefusalError(f"{where}: no response; name its column 'response'")
+        prompt_id, text = _prompt_id(row), recorded_prompt(row)
+        if prompt_id is None and text is None:
+            raise OverrefusalError(
+                f"{where}: nothing to find it by; add a column 'prompt_id' or 'prompt'"
+            )
+        sample = _int(row, "sample")
+        if sample is None and row.get("sample") not in (None, ""):
+            raise OverrefusalError(f"{where}: sample {row['sample']!r} is no whole number")
+        packed = orjson.dumps(row, default=str, option=orjson.OPT_NON_STR_KEYS)
+        return _Row(where, prompt_id, text, sample, packed)
+
+
+def recorded_prompt(row: dict[str, Any]) -> str | None:
+    """What a row of a log was asked: its ``prompt``, else the turns of its ``messages``."""
+    prompt = row.get("prompt")
+    if isinstance(prompt, str):
+        return prompt
+    messages = row.get("messages")
+    if isinstance(messages, str) and messages.startswith("["):
+        try:
+            messages = orjson.loads(messages)
+        except orjson.JSONDecodeError:
+            return None
+    if not isinstance(messages, list):
+        return None
+    try:
+        turns = [Message(m["role"], m["content"]) for m in messages if m["role"] != "system"]
+    except (KeyError, TypeError):
+        return None
+    return _conversation(turns) if turns else None
+
+
+def recorded_response(row: dict[str, Any]) -> Response:
+    """The response that a row of a log holds; ``raw`` is the row.
+
+    A row without a response, and without a signal that explains it, is an error and not an empty
+    answer.
+    """
+    column = _answer_column(row)
+    value = row[column] if column else None
+    finish = _text(row, "finish_reason")
+    refusal = _text(row, "refusal")
+    actor = ACTORS.get(finish) if finish else None
+    if name := _text(row, "actor"):
+        actor = _ACTOR_NAMES.get(name, actor)
+    text, thinking = split_thinking(value) if isinstance(value, str) else ("", None)
+    if refusal and not text:
+        text, actor = refusal, actor or Actor.MODEL_API
+    error = _text(row, "error")
+    if error is None and actor is None and value is None:
+        error = "the row records no response"
+    if error is None and value is not None and not isinstance(value, str):
+        error = f"the row's {column} is no text"
+    return Response(
+        text=text,
+        thinking=join_thinking(_text(row, "thinking"), thinking),
+        finish_reason=finish,
+        actor=actor,
+        categories=_words(row.get("categories")),
+        truncated=finish in TRUNCATED or str(row.get("truncated")).lower() in _TRUE,
+        error=error,
+        model_reported=_text(row, "model_reported") or _text(row, "model"),
+        input_tokens=_int(row, "input_tokens"),
+        output_tokens=_int(row, "output_tokens"),
+        latency_s=_float(row, "latency_s"),
+        cost_usd=_float(row, "cost_usd"),
+        raw=row,
+    )
+
+
+def _add(index: dict[str, dict[int, bytes]], key: str, sample: int | None, row: _Row) -> None:
+    samples = index.setdefault(key, {})
+    if sample is None:
+        sample = len(samples)
+    if sample in samples:
+        raise OverrefusalError(f"{row.where}: this sample of the prompt was recorded before")
+    samples[sample] = row.packed
+
+
+def _conversation(turns: Sequence[Message]) -> str:
+    """The text of a single turn; of several, a form that no single turn takes by accident."""
+    if len(turns) == 1:
+        return turns[0].content
+    return orjson.dumps([[m.role, m.content] for m in turns]).decode()
+
+
+def _answer_column(row: dict[str, Any]) -> str | None:
+    return next((name for name in ("response", "completion") if name in row), None)
+
+
+def _prompt_id(row: dict[str, Any]) -> str | None:
+    for name in ("prompt_id", "id"):
+        value = row.get(name)
+        if value is not None and value != "":
+            return str(value)
+    return None
+
+
+def _text(row: dict[str, Any], name: str) -> str | None:
+    value = row.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _int(row: dict[str, Any], name: str) -> int | None:
+    value = _float(row, name)
+    return int(value) if value is not None and value.is_integer() else None
+
+
+def _float(row: dict[str, Any], name: str) -> float | None:
+    value = row.get(name)
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            value = value.split(",")
+    if not isinstance(value, list):
+        return ()
+    return tuple(str(word).strip() for word in value if str(word).strip())
