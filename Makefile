@@ -1,0 +1,43 @@
+# Two commands set everything up from a bare clone: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+# Two torch threads on two shared cores can be nine times slower than one.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test test-all bench lint clean
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "overrefusal needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	touch $@
+
+# torch comes first and pinned: left to the resolver it may bring gigabytes of CUDA packages.
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP) torch
+	$(PIP) -e '.[all,dev]'
+	touch $@
+
+demo: $(VENV)/.core
+	@$(BIN)/python examples/demo.py
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/.dev
+	$(BIN)/python -m pytest -m ''
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/coverage.py
+	$(BIN)/python benchmarks/eval_throughput.py
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
