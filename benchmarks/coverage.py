@@ -240,12 +240,16 @@ def _ppi_plus_plus(run: np.ndarray, sample: np.ndarray) -> Interval:
     """The normal interval of PPI++ for a mean, the judge's weight tuned on the labelled sample."""
     human = np.repeat([1.0, 1.0, 0.0, 0.0], sample)
     judge = np.repeat([1.0, 0.0, 1.0, 0.0], sample)
-    n, total = len(human), int(run.sum())
-    judged = (run[0] + run[2]) / total
+    rest = run - sample
+    n, others = len(human), int(rest.sum())
+    if not others:
+        half = Z * human.std(ddof=1) / math.sqrt(n)
+        return human.mean() - half, human.mean() + half
+    judged = (rest[0] + rest[2]) / others
     spread = judged * (1 - judged)
-    weight = np.cov(human, judge)[0, 1] / ((1 + n / total) * spread) if spread else 0.0
+    weight = np.cov(human, judge)[0, 1] / ((1 + n / others) * spread) if spread else 0.0
     estimate = weight * judged + (human - weight * judge).mean()
-    error = math.sqrt(weight**2 * spread / total + (human - weight * judge).var(ddof=1) / n)
+    error = math.sqrt(weight**2 * spread / others + (human - weight * judge).var(ddof=1) / n)
     return estimate - Z * error, estimate + Z * error
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from overrefusal.errors import OverrefusalError
-from overrefusal.statistics.interval import design_effect, rare_limit, rate_of, wilson, z_value
+from overrefusal.statistics.interval import design_effect, rate_of, wilson, z_value
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 30), (1, 30), (15, 30), (30, 30), (20, 2000)])
@@ -54,7 +54,7 @@ def test_many_samples_without_a_refusal_weigh_as_their_prompts() -> None:
 def test_rare_clustered_refusals_have_the_poisson_limit() -> None:
     clustered, single = rate_of({(5, 5): 2, (0, 5): 48}), rate_of({(1, 1): 2, (0, 1): 48})
     assert clustered.low < 0.01 < single.low
-    assert rare_limit(2 / 50, 50, 0.95) == pytest.approx(stats.chi2.ppf(0.05, 4) / 2 / 50, rel=0.05)
+    assert clustered.low == pytest.approx(stats.chi2.ppf(0.05, 4) / 2 / 50, rel=0.05)
     mirrored = rate_of({(0, 5): 2, (5, 5): 48})
     assert mirrored.high == pytest.approx(1 - clustered.low)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from overrefusal.errors import OverrefusalError
 from overrefusal.records import Expected
-from overrefusal.statistics.interval import wilson, z_value
+from overrefusal.statistics.interval import modified_wilson, z_value
 from overrefusal.statistics.tally import DECLINED, JUDGED, STRICTLY_DECLINED, Tally, share
 
 Stratum = tuple[str, bool]
@@ -81,7 +81,7 @@ def corrected_rate(
     several responses share a prompt (label at most one of each). Prediction-powered inference
     with its tuned weight (Angelopoulos et al., PPI++, arXiv:2311.01453) is, for a verdict of yes
     or no, post-stratification by the verdict: the share of declined by the people's word within
-    each verdict, weighted by how often the judge gives it. Each share has Wilson's interval; they
+    each verdict, weighted by how often the judge gives it. Each share has ``modified_wilson``; they
     are joined with the sampling error of the weights by squaring and adding (MOVER: Zou,
     Huang and Zhang, Comput. Stat. Data Anal. 53 (2009) 1080), so that it keeps its width at rate
     0. Responses of a stratum and verdict that nobody labelled are estimated from the labels of
@@ -115,10 +115,10 @@ def corrected_rate(
     for stratum, count in judged.items():
         sample, verdict = by_stratum.get(stratum, []), stratum[1]
         if sample:
-            parts.append((count / total, *_human_share(sample, z)))
+            parts.append((count / total, *_human_share(sample, confidence)))
         elif count:
             alike = [label for label in everyone if label.judge is verdict]
-            guess = _human_share(alike, z)[0] if alike else float(verdict)
+            guess = _human_share(alike, confidence)[0] if alike else float(verdict)
             unlabelled += guess * count / total
             unknown += count / total
     labelled = math.fsum(weight * p for weight, p, _, _ in parts)
@@ -139,9 +139,9 @@ def corrected_rate(
     )
 
 
-def _human_share(sample: Sequence[Label], z: float) -> tuple[float, float, float]:
+def _human_share(sample: Sequence[Label], confidence: float) -> tuple[float, float, float]:
     """The share that people call declined, with bounds, at Kish's effective sample size."""
     total = math.fsum(label.weight for label in sample)
     squares = math.fsum(label.weight**2 for label in sample)
     estimate = min(1.0, math.fsum(label.weight for label in sample if label.human) / total)
-    return estimate, *wilson(estimate, total**2 / squares, z)
+    return estimate, *modified_wilson(estimate, total**2 / squares, confidence)

@@ -65,23 +65,31 @@ def wilson(estimate: float, n: float, z: float) -> tuple[float, float]:
 
 
 RARE = 3
-"""Effective count up to which ``rare_limit`` holds."""
+"""Effective count up to which an event is rare."""
 
 
-def rare_limit(estimate: float, n: float, confidence: float) -> float:
-    """Lower limit of a rate of which at most ``RARE`` in ``n`` were seen.
+def modified_wilson(estimate: float, n: float, confidence: float) -> tuple[float, float]:
+    """Wilson's interval, widened where hits, or misses, are few.
 
-    Wilson's lower limit lies too high for small counts at some sizes, such as 50 prompts at a
-    rate of 0.01. Brown, Cai and DasGupta, Stat. Sci. 16 (2001) 101, section 4.1.1, put the Poisson
-    mean's limit in its place. Its chi-squared quantile is by Wilson and Hilferty's approximation.
+    Wilson's lower limit lies too high for counts up to ``RARE`` at some sizes, such as 50 trials
+    at a rate of 0.01. Brown, Cai and DasGupta, Stat. Sci. 16 (2001) 101, section 4.1.1, put the
+    Poisson mean's limit in its place.
     """
+    low, high = wilson(estimate, n, z_value(confidence))
+    if 0 < estimate * n <= RARE:
+        low = min(low, _poisson_limit(estimate * n, confidence) / n)
+    if 0 < (1 - estimate) * n <= RARE:
+        high = max(high, 1 - _poisson_limit((1 - estimate) * n, confidence) / n)
+    return low, high
+
+
+def _poisson_limit(count: float, confidence: float) -> float:
+    """One-sided lower limit of a Poisson mean, its quantile by Wilson and Hilferty (1931)."""
     from statistics import NormalDist
 
-    if estimate <= 0:
-        return 0.0
-    spread = 1 / (9 * estimate * n)
+    spread = 1 / (9 * count)
     root = 1 - spread - NormalDist().inv_cdf(confidence) * math.sqrt(spread)
-    return estimate * max(0.0, root) ** 3
+    return count * max(0.0, root) ** 3
 
 
 def rate_of(prompts: Mapping[tuple[int, int], int], confidence: float = 0.95) -> Rate:
@@ -89,8 +97,7 @@ def rate_of(prompts: Mapping[tuple[int, int], int], confidence: float = 0.95) ->
 
     ``prompts`` maps ``(hits, samples)`` of a prompt to the number of prompts that have them;
     prompts without samples are passed over. With one sample a prompt the interval is Wilson's.
-    Otherwise it is Wilson's at the effective sample size ``n / design_effect``, widened where few
-    samples hit, or few miss, to ``rare_limit``.
+    Otherwise it is ``modified_wilson`` at the effective sample size ``n / design_effect``.
     """
     z = z_value(confidence)
     cells = {(hits, samples): count for (hits, samples), count in prompts.items() if samples}
@@ -101,13 +108,10 @@ def rate_of(prompts: Mapping[tuple[int, int], int], confidence: float = 0.95) ->
         return Rate(0, 0, None, None, None, "none", 0)
     estimate = k / n
     clustered = any(samples > 1 for _, samples in cells)
-    effective = n / design_effect(cells) if clustered else float(n)
-    low, high = wilson(estimate, effective, z)
     if clustered:
-        if estimate * effective <= RARE:
-            low = min(low, rare_limit(estimate, effective, confidence))
-        if (1 - estimate) * effective <= RARE:
-            high = max(high, 1 - rare_limit(1 - estimate, effective, confidence))
+        low, high = modified_wilson(estimate, n / design_effect(cells), confidence)
+    else:
+        low, high = wilson(estimate, n, z)
     method = "clustered_wilson" if clustered else "wilson"
     return Rate(k, n, estimate, low, high, method, n_prompts)
 
