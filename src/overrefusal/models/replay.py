@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from overrefusal.models.thinking import join_thinking, split_thinking
 from overrefusal.records import Actor, Message, Request, Response
 
 _ACTOR_NAMES = {actor.value: actor for actor in Actor}
+_REWORDED = 0.7
+"""Two prompts under one id that share less of their letters than this are two prompts."""
 _TRUE = {"true", "1", "yes"}
 
 
@@ -70,20 +73,17 @@ class ReplayModel:
         turns = [m for m in request.messages if m.role != "system"]
         text = _conversation(turns)
         found = self._by_id.get(request.prompt_id)
-        mismatch = False
+        other = False
         if found is not None:
             recorded = recorded_prompt(orjson.loads(next(iter(found.values()))))
-            mismatch = recorded is not None and recorded.strip() not in (
-                text.strip(),
-                turns[-1].content.strip(),
-            )
-        if found is None or mismatch:
+            other = recorded is not None and not _alike(recorded, text, turns[-1].content)
+        if found is None or other:
             found = self._by_text.get(text)
         if found is None:
             return Response(
                 error=f"{self.path} records another prompt under the id {request.prompt_id!r}; "
-                "leave the prompt's column out to match by id alone"
-                if mismatch
+                "leave its prompt column out to match by id alone"
+                if other
                 else f"{self.path} records no response to prompt {request.prompt_id!r}"
             )
         packed = found.get(request.sample)
@@ -185,6 +185,21 @@ def _conversation(turns: Sequence[Message]) -> str:
     if len(turns) == 1:
         return turns[0].content
     return orjson.dumps([[m.role, m.content] for m in turns]).decode()
+
+
+def _alike(recorded: str, *asked: str) -> bool:
+    """Whether a prompt recorded under the same id is one of ``asked``, if perhaps reworded.
+
+    Two files that both number their prompts from 1 must not be taken for one another; a published
+    log of an earlier wording, or of the prompt within a template, must.
+    """
+    recorded = recorded.strip()
+    return any(
+        text.strip() in recorded
+        or SequenceMatcher(None, recorded[:1000], text.strip()[:1000], autojunk=False).ratio()
+        >= _REWORDED
+        for text in asked
+    )
 
 
 def _answer_column(row: dict[str, Any]) -> str | None:
