@@ -1,0 +1,91 @@
+"""The same Llama architecture in plain torch: what the training script runs.
+
+transformers' module spends most of a small model's time outside its matrix products; this one
+trains about twice as fast on a CPU. Parameter names are those of ``LlamaForCausalLM``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from overrefusal.bouncer.shape import Shape
+
+
+class Block(nn.Module):
+    """One decoder block: attention with rotary positions, then a gated MLP."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        d = shape.hidden
+        self.heads = shape.heads
+        self.eps = shape.eps
+        self.input_layernorm = nn.Parameter(torch.ones(d))
+        self.post_attention_layernorm = nn.Parameter(torch.ones(d))
+        self.q_proj = nn.Linear(d, d, bias=False)
+        self.k_proj = nn.Linear(d, d, bias=False)
+        self.v_proj = nn.Linear(d, d, bias=False)
+        self.o_proj = nn.Linear(d, d, bias=False)
+        self.gate_proj = nn.Linear(d, shape.mlp, bias=False)
+        self.up_proj = nn.Linear(d, shape.mlp, bias=False)
+        self.down_proj = nn.Linear(shape.mlp, d, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """``x`` is (rows, tokens, hidden); so is what comes back."""
+        rows, tokens, d = x.shape
+        h = F.rms_norm(x, (d,), self.input_layernorm, self.eps)
+
+        def split(y: Tensor) -> Tensor:
+            return y.view(rows, tokens, self.heads, -1).transpose(1, 2)
+
+        q = _rotate(split(self.q_proj(h)), cos, sin)
+        k = _rotate(split(self.k_proj(h)), cos, sin)
+        a = F.scaled_dot_product_attention(q, k, split(self.v_proj(h)), is_causal=True)
+        x = x + self.o_proj(a.transpose(1, 2).reshape(rows, tokens, d))
+        h = F.rms_norm(x, (d,), self.post_attention_layernorm, self.eps)
+        out: Tensor = x + self.down_proj(F.silu(self.gate_proj(h)) * self.up_proj(h))
+        return out
+
+
+class TorchLlama(nn.Module):
+    """Right-padded token ids to hidden states or logits; the embedding is tied to the output."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embed_tokens = nn.Embedding(shape.vocab, shape.hidden)
+        self.layers = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.norm = nn.Parameter(torch.ones(shape.hidden))
+        angle = torch.outer(
+            torch.arange(shape.positions).float(),
+            1.0 / shape.rope_theta ** (torch.arange(0, shape.head, 2).float() / shape.head),
+        )
+        self.register_buffer("cos", torch.cat([angle.cos()] * 2, dim=-1), persistent=False)
+        self.register_buffer("sin", torch.cat([angle.sin()] * 2, dim=-1), persistent=False)
+        for parameter in self.parameters():
+            if parameter.dim() == 2:
+                nn.init.normal_(parameter, std=0.02 if parameter.shape[0] == shape.vocab else 0.05)
+
+    def hidden(self, ids: Tensor) -> list[Tensor]:
+        """The residual stream before each block and after the last; (rows, tokens, hidden)."""
+        tokens = ids.shape[1]
+        stream = [self.embed_tokens(ids)]
+        for layer in self.layers:
+            stream.append(layer(stream[-1], self.cos[:tokens], self.sin[:tokens]))
+        return stream
+
+    def forward(self, ids: Tensor, where: Tensor) -> Tensor:
+        """Logits (positions, vocabulary) at the positions that the mask ``where`` marks."""
+        x = self.hidden(ids)[-1][where]
+        x = F.rms_norm(x, (self.shape.hidden,), self.norm, self.shape.eps)
+        return F.linear(x, self.embed_tokens.weight)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    half = x.shape[-1] // 2
+    turned = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
+    return x * cos + turned * sin
