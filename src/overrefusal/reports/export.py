@@ -86,7 +86,7 @@ def _row(run: Run, item: Item) -> dict[str, Any]:
 
 
 def _actor(item: Item) -> str | None:
-    """Who declined: by the provider's signal, else the model by its text where the judge says so."""
+    """Who declined: by the provider's signal, else by the model's text as the judge read it."""
     if item.response.actor is not None:
         return item.response.actor.value
     declined = item.verdict.outcome in (Outcome.REFUSED, Outcome.PARTIAL)
@@ -96,7 +96,8 @@ def _actor(item: Item) -> str | None:
 def _write_jsonl(run: Run, path: Path) -> int:
     count = 0
     with path.open("wb") as file:
-        for count, row in enumerate(rows(run), 1):
+        for row in rows(run):
+            count += 1
             try:
                 file.write(orjson.dumps(row) + b"\n")
             except TypeError:

@@ -91,7 +91,7 @@ def comparison_markdown(before: Run, after: Run, comparison: Comparison, limit: 
     texts = before.prompts([f.pair.prompt_id for g in groups for f in g.flips[:limit]])
     texts |= after.prompts([f.pair.prompt_id for g in groups for f in g.flips[:limit]])
     for group in groups:
-        lines = [f"**{len(group.flips)} {group.title}**", ""]
+        lines = [f"**{group.words}**", ""]
         lines += [
             f"- {escaped(f.pair.prompt_id, 40)}: {escaped(texts[f.pair.prompt_id].text)}"
             for f in group.flips[:limit]

@@ -51,13 +51,14 @@ def print_run(console: Console, run: Run) -> None:
         ("Over-refusal", rates.over_refusal, over),
         ("Harmful refusal", rates.harmful_refusal, harmful),
     ):
-        console.print(Text.assemble((f"  {name:<16}", "bold"), rate_words(rate)))
-        console.print(Text(f"  {words}", style="dim"))
+        console.print(
+            Text.assemble((f"  {name:<16}", "bold"), f"{rate_words(rate):<24}", (words, "dim"))
+        )
+    strict = (rates.over_refusal_strict, rates.harmful_refusal_strict)
     console.print(
         Text(
-            f"  refused outright (partial counted as answered): "
-            f"{rate_words(rates.over_refusal_strict)} and "
-            f"{rate_words(rates.harmful_refusal_strict)}",
+            "  with partial answers counted as answers: "
+            + ", ".join(percent(rate.estimate) for rate in strict),
             style="dim",
         )
     )
@@ -120,7 +121,7 @@ def print_comparison(
     texts |= after.prompts([f.pair.prompt_id for g in groups for f in g.flips[:limit]])
     for group in groups:
         sign, style = ("+", "green") if group.good else ("-", "red")
-        console.print(Text(f"  {sign} {len(group.flips)} {group.title}", style=f"bold {style}"))
+        console.print(Text(f"  {sign} {group.words}", style=f"bold {style}"))
         for flip in group.flips[:limit]:
             width = max(20, console.width - 36)
             prompt = texts[flip.pair.prompt_id]

@@ -57,16 +57,16 @@ def difference_words(difference: Difference) -> str:
 def headline(run: Run) -> tuple[str, str]:
     """What the two rates mean, in one sentence each."""
     return (
-        _sentence(run.over_refusal, "should be answered", "declined wholly or in part"),
-        _sentence(run.harmful_refusal, "should be refused", "declined wholly or in part"),
+        _sentence(run.over_refusal, "should be answered"),
+        _sentence(run.harmful_refusal, "should be refused"),
     )
 
 
-def _sentence(rate: Rate, which: str, what: str) -> str:
+def _sentence(rate: Rate, which: str) -> str:
     if rate.estimate is None:
         return f"no judged response to a prompt that {which}"
-    noun = "response" if rate.n == 1 else "responses"
-    return f"{rate.k} of {rate.n} {noun} to prompts that {which} were {what}"
+    noun = "prompts" if rate.n == rate.n_prompts else f"answers to {rate.n_prompts} prompts"
+    return f"declined {rate.k} of {rate.n} {noun} that {which}"
 
 
 def caveats(run: Run) -> list[str]:

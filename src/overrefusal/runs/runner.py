@@ -28,7 +28,6 @@ _COMMIT = 512
 _JUDGES = 4
 _REJUDGE = 256
 _BACKLOG = 2048
-_BACKLOG_WAIT_S = 0.01
 
 
 @dataclass(slots=True)
@@ -98,6 +97,7 @@ async def execute(
 
     asks: asyncio.Queue[_Unit | None] = asyncio.Queue(2 * concurrency)
     answers: asyncio.Queue[tuple[_Unit, Response] | None] = asyncio.Queue()
+    room = asyncio.Semaphore(_BACKLOG)
     committing: list[tuple[_Unit, Response]] = []
     to_judge: asyncio.Queue[list[tuple[_Unit, Response]] | None] = asyncio.Queue(8)
 
@@ -121,12 +121,13 @@ async def execute(
     async def ask() -> None:
         while (unit := await asks.get()) is not None:
             # The wait stands before the question: an answer, once there, is never held up.
-            while answers.qsize() > _BACKLOG:
-                await asyncio.sleep(_BACKLOG_WAIT_S)
+            await room.acquire()
             answers.put_nowait((unit, await model.answer(unit.request)))
 
     async def keep() -> None:
         while batch := await _drain(answers):
+            for _ in batch:
+                room.release()
             errors = [(u.position, u.sample, None, r.error) for u, r in batch if r.error]
             answered = [(unit, response) for unit, response in batch if not response.error]
             if answered:
@@ -255,13 +256,14 @@ class _Stage:
         waiting = set(self.tasks)
         watched = {task for stage in others for task in stage.tasks}
         while waiting:
+            # Not FIRST_EXCEPTION: that waits for the watched ones to end as well.
             finished, _ = await asyncio.wait(
-                waiting | {task for task in watched if not task.done()},
-                return_when=asyncio.FIRST_EXCEPTION,
+                waiting | watched, return_when=asyncio.FIRST_COMPLETED
             )
             for task in finished:
                 task.result()
             waiting -= finished
+            watched -= finished
 
     async def stop(self) -> None:
         """Cancel what still runs and wait for its end."""
