@@ -67,24 +67,11 @@ def open_model(
             max_total_s=max_total,
         )
         return HttpModel(_wire(kind, spec, name, base_url, api_key), limits, price=price)
-    if base_url is not None:
+    bundled = kind in KINDS or spec.startswith("bouncer:")
+    if bundled and base_url is not None:
         raise OverrefusalError(f"{spec}: takes no base URL; endpoint/NAME does")
-    if kind == "replay":
-        from overrefusal.models.replay import ReplayModel
-
-        return ReplayModel(_named(spec, name))
-    if kind == "hf":
-        from overrefusal.models.hf import load_hf
-
-        return load_hf(_named(spec, name))
-    if kind == "inspect":
-        from overrefusal.models.inspect import InspectModel
-
-        return InspectModel(spec, concurrency=concurrency)
-    if spec.partition(":")[0] == "bouncer":
-        from overrefusal.bouncer.model import BouncerModel
-
-        return BouncerModel(spec)
+    if bundled:
+        return _bundled(kind, spec, name, concurrency, timeout, max_attempts, max_total)
     return _third_party(
         kind,
         spec,
@@ -98,6 +85,39 @@ def open_model(
         max_total=max_total,
         price=price,
     )
+
+
+def _bundled(
+    kind: str,
+    spec: str,
+    name: str,
+    concurrency: int,
+    timeout: float,
+    max_attempts: int,
+    max_total: float,
+) -> Model:
+    if kind == "replay":
+        from overrefusal.models.replay import ReplayModel
+
+        return ReplayModel(_named(spec, name))
+    if kind == "hf":
+        from overrefusal.models.hf import load_hf
+
+        return load_hf(_named(spec, name))
+    if kind == "inspect":
+        from overrefusal.models.inspect import InspectModel
+
+        _named(spec, name)
+        return InspectModel(
+            spec,
+            concurrency=concurrency,
+            timeout_s=timeout,
+            max_attempts=max_attempts,
+            max_total_s=max_total,
+        )
+    from overrefusal.bouncer.model import BouncerModel
+
+    return BouncerModel(spec)
 
 
 def _wire(kind: str, spec: str, name: str, base_url: str | None, api_key: str | None) -> Wire:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -114,23 +115,18 @@ class ReplayModel:
 
 
 def recorded_prompt(row: dict[str, Any]) -> str | None:
-    """What a row of a log was asked: its ``prompt``, else the turns of its ``messages``."""
-    prompt = row.get("prompt")
-    if isinstance(prompt, str):
-        return prompt
+    """What a row of a log was asked: the turns of its ``messages``, else its ``prompt``."""
     messages = row.get("messages")
     if isinstance(messages, str) and messages.startswith("["):
-        try:
+        with suppress(orjson.JSONDecodeError):
             messages = orjson.loads(messages)
-        except orjson.JSONDecodeError:
-            return None
-    if not isinstance(messages, list):
-        return None
-    try:
-        turns = [Message(m["role"], m["content"]) for m in messages if m["role"] != "system"]
-    except (KeyError, TypeError):
-        return None
-    return _conversation(turns) if turns else None
+    if isinstance(messages, list):
+        with suppress(KeyError, TypeError):
+            turns = [Message(m["role"], m["content"]) for m in messages if m["role"] != "system"]
+            if turns and all(isinstance(turn.content, str) for turn in turns):
+                return _conversation(turns)
+    prompt = row.get("prompt")
+    return prompt if isinstance(prompt, str) else None
 
 
 def recorded_response(row: dict[str, Any]) -> Response:

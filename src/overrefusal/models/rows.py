@@ -1,4 +1,4 @@
-"""Rows of a log of recorded responses: JSONL, CSV or Parquet."""
+"""Rows of a log of recorded responses: JSONL, CSV, Parquet or Inspect's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from overrefusal.errors import OverrefusalError
+from overrefusal.models.inspect_log import read_eval_log
 from overrefusal.models.payload import MalformedReply, decode
 
 
@@ -28,7 +29,10 @@ def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
         return _csv(path)
     if suffix == ".parquet":
         return _parquet(path)
-    raise OverrefusalError(f"{path}: recorded responses are read from .jsonl, .csv and .parquet")
+    if suffix == ".eval":
+        return enumerate(read_eval_log(path), 1)
+    formats = ".jsonl, .csv, .parquet and Inspect's .eval"
+    raise OverrefusalError(f"{path}: recorded responses are read from {formats}")
 
 
 def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
