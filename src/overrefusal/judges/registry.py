@@ -1,0 +1,47 @@
+"""Which judge a spec names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from overrefusal.errors import OverrefusalError
+from overrefusal.judges.protocol import Judge
+
+if TYPE_CHECKING:
+    from overrefusal.judges.llm import Asked
+
+KNOWN = (
+    "rules",
+    "labels:COLUMN",
+    "labels:COLUMN?LABEL=OUTCOME,...",
+    "llm:MODEL",
+    "llm:MODEL?rubric=or-bench",
+    "local",
+    "cascade:local,llm:MODEL",
+)
+"""How the judges that come with the package are written."""
+
+
+def get_judge(spec: str, open_model: Callable[[str], Asked] | None = None) -> Judge:
+    """The judge that ``spec`` names; ``open_model`` opens the models that judges ask.
+
+    Raises ``OverrefusalError`` for a spec that names none.
+    """
+    kind, _, rest = spec.partition(":")
+    if spec == "rules":
+        from overrefusal.judges.rules import RulesJudge
+
+        return RulesJudge()
+    if kind == "labels":
+        from overrefusal.judges.labels import LabelsJudge
+
+        return LabelsJudge.from_spec(rest)
+    if kind == "llm":
+        from overrefusal.judges.llm import LlmJudge, parse_spec
+
+        model, rubric = parse_spec(rest)
+        if open_model is None:
+            raise OverrefusalError(f"judge {spec!r}: no models can be opened here")
+        return LlmJudge(open_model(model), rubric)
+    raise OverrefusalError(f"unknown judge {spec!r}; write one of: {', '.join(KNOWN)}")
