@@ -1,0 +1,89 @@
+"""`overrefusal judge`."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from overrefusal.cli.options import json_option, print_json
+from overrefusal.errors import OverrefusalError
+
+if TYPE_CHECKING:
+    from overrefusal.judges.protocol import Exchange, Judge
+
+
+@click.command("judge")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--judge", "spec", default="rules", show_default=True, help="The judge's spec.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.jsonl",
+    help="Where the judged rows go.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace fields that the rows have already.")
+@json_option
+def command(file: Path, spec: str, output: Path, overwrite: bool, as_json: bool) -> None:
+    """Judge the rows of FILE (JSONL, CSV or Parquet), each with a prompt and a response.
+
+    Adds outcome, refusal_probability, answered, distanced and evidence to each row; order and
+    other fields stay as they are.
+    """
+    from overrefusal.evaluation import run_sync
+    from overrefusal.judges.registry import get_judge
+    from overrefusal.models.registry import open_model
+
+    judge = get_judge(spec, open_model)
+    counts = run_sync(lambda: _write(file, output, judge, overwrite))
+    if as_json:
+        print_json({"file": str(output), "judge": judge.identity, "rows": counts.total(),
+                    "outcomes": dict(counts)})  # fmt: skip
+    else:
+        said = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
+        click.echo(f"{counts.total()} rows judged by {judge.identity}: {said or 'none'}")
+
+
+def exchanges(file: Path) -> Iterator[tuple[dict[str, Any], Exchange]]:
+    """The rows of ``file`` with what a judge sees of them.
+
+    Raises ``OverrefusalError`` naming the row that cannot be read or has no response.
+    """
+    from overrefusal.judges.protocol import Exchange
+    from overrefusal.models.replay import recorded_prompt, recorded_response
+    from overrefusal.models.rows import read_rows
+
+    for number, row in read_rows(file):
+        if "response" not in row and "completion" not in row:
+            raise OverrefusalError(
+                f"{file}, row {number}: no field 'response' (or 'completion'); rename its column"
+            )
+        yield row, Exchange(recorded_prompt(row) or "", recorded_response(row))
+
+
+async def _write(file: Path, output: Path, judge: Judge, overwrite: bool) -> Counter[str]:
+    from overrefusal.judges.rows import judge_rows, with_verdict
+
+    counts: Counter[str] = Counter()
+    temporary = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as lines:
+            async for row, exchange, verdict in judge_rows(exchanges(file), judge):
+                where = f"{file}, row {counts.total() + 1}"
+                judged = with_verdict(row, exchange, verdict, where, overwrite)
+                lines.write(orjson.dumps(judged, default=str, option=orjson.OPT_APPEND_NEWLINE))
+                counts[verdict.outcome.value] += 1
+        os.replace(temporary, output)
+    except OSError as error:
+        raise OverrefusalError(f"{output}: cannot be written: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+        await judge.close()
+    return counts
