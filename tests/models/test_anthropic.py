@@ -101,3 +101,9 @@ async def test_what_is_sent() -> None:
             {"role": "user", "content": "How?"},
         ],
     }
+
+
+async def test_a_setting_that_the_model_does_not_take() -> None:
+    said = "`temperature` may only be set to 1 with this model."
+    with pytest.raises(OverrefusalError, match="leave it unset"):
+        await ask(SPEC, anthropic_error("invalid_request_error", said), 400)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -248,7 +249,7 @@ def test_retry_after_in_all_its_forms() -> None:
     ("status", "match"),
     [
         (401, "key is not accepted .*OPENAI_API_KEY"),
-        (403, "key is not accepted .*OPENAI_API_KEY"),
+        (403, "access is denied .*OPENAI_API_KEY"),
         (404, "no such model or path .*'gpt-x'"),
         (402, "payment"),
         (301, "no such model or path"),
@@ -300,6 +301,57 @@ async def test_a_server_that_is_not_there_ends_the_run() -> None:
         await ask_wire(endpoint_wire("m", url))
     with pytest.raises(OverrefusalError, match="cannot connect"):
         await ask_wire(endpoint_wire("m", "http://no-such-host.invalid/v1"))
+
+
+async def test_a_host_that_does_not_react_ends_the_run() -> None:
+    """A full backlog drops the handshake, as a firewall does."""
+    with socket.socket() as server, socket.socket() as one, socket.socket() as two:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for client in (one, two):
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        wire = endpoint_wire("m", f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(OverrefusalError, match="no reaction"):
+            await ask_wire(wire, limits=replace(QUICK, timeout_s=0.3))
+
+
+async def test_https_where_the_server_speaks_http() -> None:
+    async with provider_server(replying(openai_completion())) as url:
+        with pytest.raises(OverrefusalError, match=r"cannot connect .*SSL"):
+            await ask_wire(endpoint_wire("m", url.replace("http:", "https:")))
+
+
+async def test_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def proxy(http: web.Request) -> web.Response:
+        asked.append(str(http.url))
+        return web.json_response(openai_completion("by proxy"))
+
+    async with provider_server(proxy) as url:
+        monkeypatch.setenv("http_proxy", url)
+        monkeypatch.setenv("no_proxy", "inside.invalid")
+        r = await ask_wire(endpoint_wire("m", "http://model.invalid/v1"))
+        with pytest.raises(OverrefusalError, match="cannot connect"):
+            await ask_wire(endpoint_wire("m", "http://inside.invalid/v1"))
+    assert (r.text, asked) == ("by proxy", ["http://model.invalid/v1/chat/completions"])
+    async with provider_server(replying(openai_completion("direct"))) as url:
+        assert (await ask_wire(endpoint_wire("m", url))).text == "direct"
+
+
+async def test_one_forbidden_prompt_does_not_end_a_run_that_works() -> None:
+    replies = [web.json_response(openai_completion()), web.Response(status=403, text="blocked")]
+
+    async def handler(_: web.Request) -> web.Response:
+        return replies.pop(0)
+
+    async with provider_server(handler) as url:
+        model = HttpModel(endpoint_wire("m", url), QUICK)
+        assert (await model.answer(request())).error is None
+        r = await model.answer(request())
+        await model.close()
+    assert (r.error, r.actor, r.attempts) == ("HTTP 403: blocked", None, 1)
 
 
 async def test_a_server_that_goes_away_ends_the_run() -> None:

@@ -151,8 +151,8 @@ async def test_filters_of_gateways(
 
 
 async def test_other_bad_requests_are_errors_and_not_retried() -> None:
-    r = await ask("openai/m", openai_error("Unsupported value: 'temperature'"), 400)
-    assert r.error == "HTTP 400: Unsupported value: 'temperature'"
+    r = await ask("openai/m", openai_error("The prompt is too long."), 400)
+    assert r.error == "HTTP 400: The prompt is too long."
     assert (r.attempts, r.actor, r.text) == (1, None, "")
 
 
@@ -214,12 +214,30 @@ async def test_unset_sampling_is_left_to_the_provider() -> None:
         await model.close()
 
 
-async def test_an_account_without_credit_ends_the_run() -> None:
-    payload = openai_error(
-        "You exceeded your current quota", type="insufficient_quota", code="insufficient_quota"
-    )
-    with pytest.raises(OverrefusalError, match="no credit"):
-        await ask("openai/m", payload, 429)
+@pytest.mark.parametrize(
+    ("status", "code", "match"),
+    [
+        (429, "insufficient_quota", "no credit"),
+        (400, "invalid_api_key", "key is not accepted"),
+        (400, "model_not_found", "no such model .*'m'"),
+        (400, "unsupported_value", "leave it unset: The provider's words"),
+    ],
+)
+async def test_what_no_repetition_mends_ends_the_run(status: int, code: str, match: str) -> None:
+    with pytest.raises(OverrefusalError, match=match):
+        await ask("openai/m", openai_error("The provider's words", code=code), status)
+
+
+async def test_refusals_through_gateways() -> None:
+    aside = {"refusal": "I can't help with that."}
+    r = await ask("endpoint/m", openai_completion(None, provider_specific_fields=aside))
+    assert (r.actor, r.text) == (Actor.MODEL_API, "I can't help with that.")
+    payload = openai_completion("", "content_filter")
+    payload["choices"][0]["native_finish_reason"] = "refusal"
+    r = await ask("endpoint/m", payload)
+    assert (r.actor, r.finish_reason) == (Actor.MODEL_API, "content_filter")
+    payload["choices"][0]["native_finish_reason"] = "SAFETY"
+    assert (await ask("endpoint/m", payload)).actor is Actor.FILTER_OUTPUT
 
 
 async def test_openai_key_is_never_sent_to_another_endpoint(

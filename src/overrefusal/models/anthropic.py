@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from overrefusal.models.payload import MalformedReply, as_int, error_message
+from overrefusal.models.payload import MalformedReply, as_int, error_message, printable
 from overrefusal.models.settings import address, api_key, public_address
 from overrefusal.models.signals import ACTORS, TRUNCATED
 from overrefusal.models.wire import Call, Wire, split_system
@@ -82,9 +82,14 @@ class AnthropicWire(Wire):
         )
 
     def hopeless(self, status: int, payload: dict[str, Any]) -> str | None:
-        """An account without credit is reported as a bad request."""
-        if status == 400 and "credit balance is too low" in error_message(payload):
+        """An account without credit and a setting turned down are reported as bad requests."""
+        said = error_message(payload)
+        if status != 400:
+            return None
+        if "credit balance is too low" in said:
             return "the account has no credit: check its billing"
+        if said.startswith(("temperature", "`temperature`", "top_p", "`top_p`")):
+            return f"the model does not take this setting, leave it unset: {printable(said)}"
         return None
 
 

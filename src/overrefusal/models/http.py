@@ -19,10 +19,12 @@ from overrefusal.errors import OverrefusalError
 from overrefusal.models.limiter import Bucket
 from overrefusal.models.payload import MalformedReply, decode, error_message, printable
 from overrefusal.models.prices import Price, cost_usd
+from overrefusal.models.settings import proxy_for
 from overrefusal.models.wire import Call, Wire
 from overrefusal.records import Request, Response
 
 USER_AGENT = "overrefusal"
+_CONNECT_S = 20.0
 _UNREACHED_ATTEMPTS = 3
 """A server that was never reached is not asked more often than this."""
 
@@ -100,6 +102,7 @@ class HttpModel:
         self._urls: dict[str, yarl.URL] = {}
         self._not_before = 0.0
         self._last_reply: float | None = None
+        self._answered = False
 
     async def answer(self, request: Request) -> Response:
         """The model's response; ``error`` is set where every attempt failed.
@@ -159,10 +162,11 @@ class HttpModel:
             raise OverrefusalError(
                 f"{self.spec}: the certificate of {url.host} is not trusted ({error})"
             ) from None
+        except aiohttp.ConnectionTimeoutError:
+            return _Failure(f"cannot connect to {url.host}:{url.port} (no reaction)", None, True)
         except aiohttp.ClientConnectorError as error:
-            return _Failure(
-                f"cannot connect to {url.host}:{url.port} ({error.strerror})", None, True
-            )
+            why = printable(error.os_error)
+            return _Failure(f"cannot connect to {url.host}:{url.port} ({why})", None, True)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             raise OverrefusalError(f"{self.spec}: no valid address: {url.host}") from None
         except TimeoutError:
@@ -206,9 +210,14 @@ class HttpModel:
             return block
         if mend := wire.hopeless(status, payload):
             raise OverrefusalError(f"{self.spec}: {mend}")
-        if status in (401, 403):
+        if status == 401:
             raise OverrefusalError(
-                f"{self.spec}: the key is not accepted (HTTP {status}): {wire.key_help}"
+                f"{self.spec}: the key is not accepted (HTTP 401): {wire.key_help}"
+            )
+        # Later on, what is forbidden is this prompt: some firewalls in front of a model say so.
+        if status == 403 and not self._answered:
+            raise OverrefusalError(
+                f"{self.spec}: access is denied (HTTP 403: {said}): {wire.key_help}"
             )
         if status == 402:
             raise OverrefusalError(f"{self.spec}: the provider asks for payment (HTTP 402): {said}")
@@ -221,6 +230,7 @@ class HttpModel:
         return Response(error=f"HTTP {status}: {said}".rstrip(": "), raw=payload)
 
     def _finished(self, r: Response, attempts: int, latency: float, estimate: float) -> Response:
+        self._answered = self._answered or r.error is None
         used = (r.input_tokens or 0) + (r.output_tokens or 0)
         if self._tokens is not None and used:
             self._tokens.give_back(estimate - used)
@@ -269,7 +279,11 @@ class HttpModel:
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._limits.concurrency),
-                timeout=aiohttp.ClientTimeout(total=self._limits.timeout_s),
+                timeout=aiohttp.ClientTimeout(
+                    total=self._limits.timeout_s,
+                    sock_connect=min(_CONNECT_S, self._limits.timeout_s / 2),
+                ),
+                proxy=proxy_for(self._wire.url),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": USER_AGENT, "Content-Type": "application/json"},
             )

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from overrefusal.errors import OverrefusalError
-from overrefusal.models.payload import MalformedReply, as_int, error_code, error_message
+from overrefusal.models.payload import MalformedReply, as_int, error_code, error_message, printable
 from overrefusal.models.settings import address, api_key, optional_key, public_address
 from overrefusal.models.signals import ACTORS, TRUNCATED
 from overrefusal.models.thinking import join_thinking, split_thinking
@@ -58,9 +58,18 @@ class OpenAIWire(Wire):
         return read_filter_error(status, payload)
 
     def hopeless(self, status: int, payload: dict[str, Any]) -> str | None:
-        """Unpaid accounts are reported as 429 and do not recover by waiting."""
-        if error_code(payload) in _NO_CREDIT:
-            return f"the account has no credit ({error_code(payload)}): check its billing"
+        """No credit (reported as 429), and a key, name or setting turned down with 400."""
+        code, said = error_code(payload), error_message(payload)
+        if code in _NO_CREDIT:
+            return f"the account has no credit ({code}): check its billing"
+        if status != 400:
+            return None
+        if code == "invalid_api_key" or said.startswith("Incorrect API key"):
+            return f"the key is not accepted (HTTP 400): {self.key_help}"
+        if code in ("model_not_found", "invalid_model"):
+            return f"no such model (HTTP 400): {self.name_help}"
+        if code in ("unsupported_parameter", "unsupported_value"):
+            return f"the model does not take this setting, leave it unset: {printable(said)}"
         return None
 
 
@@ -84,8 +93,9 @@ def read_completion(payload: dict[str, Any]) -> Response:
     if "reasoning_content" in message or "reasoning" in message:
         apart = message.get("reasoning_content") or message.get("reasoning")
         thinking = join_thinking(thinking, apart if isinstance(apart, str) else None)
-    actor = ACTORS.get(finish)
-    refusal = message.get("refusal")
+    # A gateway's own word for the end is coarser than the one it was given.
+    actor = ACTORS.get(choice.get("native_finish_reason")) or ACTORS.get(finish)
+    refusal = message.get("refusal") or _set_aside(message)
     if refusal and not text:
         text, actor = str(refusal), actor or Actor.MODEL_API
     categories: tuple[str, ...] = ()
@@ -176,6 +186,12 @@ def _content(content: Any) -> tuple[str, str | None]:
         elif part["type"] in ("text", "output_text"):
             text.append(part["text"])
     return "".join(text), "\n".join(thinking) or None
+
+
+def _set_aside(message: dict[str, Any]) -> Any:
+    """The refusal where LiteLLM puts it."""
+    fields = message.get("provider_specific_fields")
+    return fields.get("refusal") if isinstance(fields, dict) else None
 
 
 def _role(level: Any) -> str | None:
