@@ -91,7 +91,9 @@ def test_twenty_kills_lose_nothing_and_invent_nothing(tmp_path, store_url):
     with faulty_server(0.2, 0.02) as url:
         command = eval_command(suite, url, store_url, "--concurrency", "8")
         for _ in range(20):
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             time.sleep(dice.uniform(0.2, 1.6))
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -114,7 +116,9 @@ def test_an_interrupt_keeps_what_was_answered_and_says_how_to_go_on(tmp_path, st
     suite = write_suite(tmp_path / "s.jsonl", 2000)
     with faulty_server(0.0, 0.02) as url:
         command = eval_command(suite, url, store_url, "--concurrency", "8")
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         store = Store(store_url)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:

@@ -6,8 +6,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE suites (
             hash TEXT PRIMARY KEY,
-            name TEXT NOT NULL,
-            version TEXT NOT NULL,
             size BIGINT NOT NULL,
             complete INTEGER NOT NULL
         )""",
@@ -29,6 +27,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             finished DOUBLE PRECISION,
             fingerprint TEXT NOT NULL,
             suite_hash TEXT NOT NULL REFERENCES suites(hash),
+            suite_name TEXT NOT NULL,
+            suite_version TEXT NOT NULL,
             judge TEXT NOT NULL,
             variant TEXT NOT NULL,
             samples BIGINT NOT NULL,

@@ -33,8 +33,8 @@ T = TypeVar("T")
 
 _CHUNK = 500
 
-_RUN_COLUMNS = """r.id, r.created, r.finished, r.fingerprint, r.suite_hash, s.name, s.version,
-    s.size, r.judge, r.variant, r.samples, r.parent, r.tool_version"""
+_RUN_COLUMNS = """r.id, r.created, r.finished, r.fingerprint, r.suite_hash,
+    r.suite_name, r.suite_version, s.size, r.judge, r.variant, r.samples, r.parent, r.tool_version"""
 _RESPONSE_COLUMNS = """a.text, a.thinking, a.finish_reason, a.actor, a.categories, a.truncated,
     a.model_reported, a.input_tokens, a.output_tokens, a.latency_s, a.cost_usd, a.attempts"""
 _VERDICT_COLUMNS = """v.outcome, v.refusal_probability, v.answered, v.distanced,
@@ -118,8 +118,8 @@ class Store:
         ):
             return
         self._db.execute(
-            "INSERT INTO suites VALUES (?, ?, ?, ?, 0) ON CONFLICT DO NOTHING",
-            (suite.content_hash, pack(suite.name), suite.version, suite.size),
+            "INSERT INTO suites VALUES (?, ?, 0) ON CONFLICT DO NOTHING",
+            (suite.content_hash, suite.size),
         )
         for chunk in _chunks(enumerate(suite)):
             with self._db.transaction() as cursor:
@@ -167,14 +167,14 @@ class Store:
         )
         if found:
             return _run(found[0]), True
-        return self._new_run(fingerprint, suite.content_hash, judge, variant, samples, None), False
+        of = (suite.content_hash, suite.name, suite.version)
+        return self._new_run(fingerprint, of, judge, variant, samples, None), False
 
     def begin_rejudging(self, parent: RunRecord, judge: str) -> RunRecord:
         """A new run over the responses of ``parent``, to be judged by ``judge``."""
         fingerprint = f"{parent.fingerprint}/{judge}"
-        run = self._new_run(
-            fingerprint, parent.suite_hash, judge, parent.variant, parent.samples, parent.id
-        )
+        of = (parent.suite_hash, parent.suite_name, parent.suite_version)
+        run = self._new_run(fingerprint, of, judge, parent.variant, parent.samples, parent.id)
         self._db.execute(
             """INSERT INTO items (run_id, position, sample, response_key, error)
                SELECT ?, position, sample, response_key, error FROM items WHERE run_id = ?""",
@@ -185,7 +185,7 @@ class Store:
     def _new_run(
         self,
         fingerprint: str,
-        suite_hash: str,
+        suite: tuple[str, str, str],
         judge: str,
         variant: Mapping[str, Any],
         samples: int,
@@ -193,12 +193,14 @@ class Store:
     ) -> RunRecord:
         run_id = secrets.token_hex(4)
         self._db.execute(
-            "INSERT INTO runs VALUES (?, ?, NULL, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO runs VALUES (?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 run_id,
                 time.time(),
                 fingerprint,
-                suite_hash,
+                suite[0],
+                pack(suite[1]),
+                pack(suite[2]),
                 judge,
                 json.dumps(variant),
                 samples,
@@ -448,7 +450,7 @@ def _run(row: Row) -> RunRecord:
         fingerprint=row[3],
         suite_hash=row[4],
         suite_name=unpack(row[5]),
-        suite_version=row[6],
+        suite_version=unpack(row[6]),
         suite_size=row[7],
         judge=row[8],
         variant=json.loads(row[9]),
