@@ -14,6 +14,7 @@ import asyncio
 import json
 import random
 import zlib
+from typing import cast
 
 import uvloop
 
@@ -125,8 +126,7 @@ class Chat(asyncio.Protocol):
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
