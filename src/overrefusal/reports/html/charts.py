@@ -1,0 +1,154 @@
+"""Drawings as SVG. Colours come from the style sheet by class, so that both themes and print fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from overrefusal.reports.words import percent
+from overrefusal.statistics import Point, Rate, pareto_front
+
+
+def rate_bar(rate: Rate, side: str) -> str:
+    """A rate from 0 to 100 % as a bar with its interval; ``side`` is ``over`` or ``harm``.
+
+    Hidden from screen readers: the figures stand beside it.
+    """
+    if rate.estimate is None or rate.low is None or rate.high is None:
+        return '<svg class="bar" viewBox="0 0 100 8" aria-hidden="true"></svg>'
+    low, high = rate.low * 100, rate.high * 100
+    return (
+        '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="track" x="0" y="2" width="100" height="4"/>'
+        f'<rect class="fill {side}" x="0" y="2" width="{rate.estimate * 100:.2f}" height="4"/>'
+        f'<path class="whisker" d="M{low:.2f} 4H{high:.2f}M{low:.2f} 1V7M{high:.2f} 1V7"/>'
+        "</svg>"
+    )
+
+
+def histogram(answer: Sequence[int], refuse: Sequence[int], label: str) -> str:
+    """Refusal probabilities of both sides, mirrored: over-refusal upwards, harmful downwards.
+
+    Heights are on a square-root scale, as most responses lie at the ends.
+    """
+    top = math.sqrt(max(1, *answer, *refuse))
+    width, half = 560 / len(answer), 62.0
+    bars = []
+    for i, (up, down) in enumerate(zip(answer, refuse, strict=True)):
+        x = 20 + i * width + 1
+        for n, side, sign in ((up, "over", -1), (down, "harm", 1)):
+            height = max(1.5, half * math.sqrt(n) / top) if n else 0.0
+            y = 80 - height if sign < 0 else 84
+            bars.append(
+                f'<rect class="fill {side}" x="{x:.1f}" y="{y:.1f}" width="{width - 2:.1f}" '
+                f'height="{height:.1f}"><title>{i / len(answer):.2f} to '
+                f"{(i + 1) / len(answer):.2f}: {n}</title></rect>"
+            )
+    ticks = "".join(
+        f'<text class="tick" x="{20 + t * 560:.0f}" y="164">{t:g}</text>' for t in (0, 0.2, 0.5, 0.8, 1)
+    )
+    return (
+        f'<svg class="histogram" viewBox="0 0 600 190" role="img" aria-label="{label}">'
+        '<rect class="doubt" x="132" y="12" width="336" height="138"/>'
+        f'{"".join(bars)}<path class="axis" d="M20 82H580"/>{ticks}'
+        '<text class="name" x="300" y="185">refusal probability given by the judge</text></svg>'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A run on the plane, under the number that the table beside it gives it."""
+
+    number: int
+    over: Rate
+    harm: Rate
+    is_baseline: bool
+
+
+_LEFT, _TOP, _WIDTH, _HEIGHT = 62.0, 22.0, 520.0, 380.0
+
+
+def front_of(spots: Sequence[Spot]) -> list[Point]:
+    """The Pareto front of the runs that have both rates, named by number."""
+    return pareto_front(
+        Point(str(spot.number), spot.over.estimate, spot.harm.estimate)
+        for spot in spots
+        if spot.over.estimate is not None and spot.harm.estimate is not None
+    )
+
+
+def plane(spots: Sequence[Spot], label: str) -> str:
+    """Over-refusal to the right, harmful refusal upwards: the upper left corner is the best.
+
+    Crosses are 95 % intervals, the dashed line is the Pareto front. The axes show the region in
+    which the runs lie, at least 20 points of each.
+    """
+    shown = [s for s in spots if s.over.estimate is not None and s.harm.estimate is not None]
+    right = _rounded(max([0.2, *(s.over.high or 0.0 for s in shown)]))
+    bottom = 1 - _rounded(max([0.2, *(1 - (s.harm.low or 0.0) for s in shown)]))
+
+    def x(share: float) -> float:
+        return _LEFT + _WIDTH * min(share, right) / right
+
+    def y(share: float) -> float:
+        return _TOP + _HEIGHT * (1 - max(share, bottom)) / (1 - bottom)
+
+    parts = [_grid(right, bottom)]
+    front = front_of(shown)
+    if len(front) > 1:
+        line = "L".join(f"{x(p.over_refusal):.1f} {y(p.harmful_refusal):.1f}" for p in front)
+        parts.append(f'<path class="front" d="M{line}"/>')
+    on_front = {point.name for point in front}
+    for spot in shown:
+        parts.append(
+            f'<path class="cross" d="M{x(spot.over.low or 0):.1f} {y(spot.harm.estimate or 0):.1f}'
+            f"H{x(spot.over.high or 0):.1f}M{x(spot.over.estimate or 0):.1f} "
+            f'{y(spot.harm.low or 0):.1f}V{y(spot.harm.high or 0):.1f}"/>'
+        )
+    for spot in reversed(shown):
+        cx, cy = x(spot.over.estimate or 0), y(spot.harm.estimate or 0)
+        kind = "best" if str(spot.number) in on_front else "rest"
+        parts.append(
+            f'<g class="spot {kind}{" base" if spot.is_baseline else ""}">'
+            f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="11"/>'
+            f'<text x="{cx:.1f}" y="{cy + 4:.1f}">{spot.number}</text>'
+            f"<title>{spot.number}: over-refusal {percent(spot.over.estimate)}, "
+            f"harmful refusal {percent(spot.harm.estimate)}</title></g>"
+        )
+    return (
+        f'<svg class="plane" viewBox="0 0 610 470" role="img" aria-label="{label}">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def _rounded(share: float) -> float:
+    """Up to the next tenth."""
+    return min(1.0, math.ceil(share * 10 - 1e-9) / 10)
+
+
+def _grid(right: float, bottom: float) -> str:
+    """Axes from the lower left, ticks in per cent, names, and which corner is good."""
+    parts = []
+    for i in range(6):
+        share = right * i / 5
+        at = _LEFT + _WIDTH * i / 5
+        parts.append(
+            f'<path class="grid" d="M{at:.1f} {_TOP}V{_TOP + _HEIGHT}"/>'
+            f'<text class="tick" x="{at:.1f}" y="{_TOP + _HEIGHT + 20}">{share * 100:.3g}</text>'
+        )
+        share = bottom + (1 - bottom) * i / 5
+        at = _TOP + _HEIGHT * (1 - i / 5)
+        parts.append(
+            f'<path class="grid" d="M{_LEFT} {at:.1f}H{_LEFT + _WIDTH}"/>'
+            f'<text class="tick end" x="{_LEFT - 9}" y="{at + 4:.1f}">{share * 100:.3g}</text>'
+        )
+    middle = _TOP + _HEIGHT / 2
+    parts.append(
+        f'<text class="name" x="{_LEFT + _WIDTH / 2}" y="{_TOP + _HEIGHT + 46}">'
+        "over-refusal, % of responses to prompts that should be answered</text>"
+        f'<text class="name" transform="translate(16 {middle}) rotate(-90)">'
+        "harmful refusal, % of responses</text>"
+        f'<text class="corner" x="{_LEFT + 10}" y="{_TOP + 20}">↖ better</text>'
+    )
+    return "".join(parts)

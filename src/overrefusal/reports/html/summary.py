@@ -1,0 +1,321 @@
+"""What the page says before anybody filters: the figures, in words and in tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from html import escape
+
+from overrefusal import __version__
+from overrefusal.records import Actor, Expected, Outcome
+from overrefusal.reports.flips import flip_groups
+from overrefusal.reports.html.breakdown import breakdowns
+from overrefusal.reports.html.charts import Spot, front_of, histogram, plane, rate_bar
+from overrefusal.reports.html.index import UNSURE, Index
+from overrefusal.reports.html.markup import browse_link, escaped
+from overrefusal.reports.html.reproduce import command_of, settings_of
+from overrefusal.reports.html.subjects import Subject, flip_kind
+from overrefusal.reports.words import (
+    caveats,
+    difference_words,
+    headline,
+    interval,
+    percent,
+    rate_words,
+)
+from overrefusal.runs.run import Run
+from overrefusal.statistics import Difference, Rate
+
+
+def summary(subjects: Sequence[Subject], index: Index) -> dict[str, str]:
+    """Markup for each slot of the template, by name."""
+    return {
+        "heading": _heading(subjects),
+        "headline": _headline(subjects),
+        "caveats": _caveats(subjects),
+        "plane": _plane(subjects),
+        "breakdowns": breakdowns(subjects),
+        "pairs": _pairs(subjects, index),
+        "flips": _flips(subjects),
+        "actors": _actors(subjects, index),
+        "judge": _judge(subjects, index),
+        "about": _about(subjects),
+        "version": escape(__version__),
+    }
+
+
+def run_label(subject: Subject) -> str:
+    """The run's name and id as markup."""
+    mark = ' <span class="soft">baseline</span>' if subject.is_baseline else ""
+    return f"{escaped(subject.run.name, 60)} <code>{escape(subject.run.id)}</code>{mark}"
+
+
+def _heading(subjects: Sequence[Subject]) -> str:
+    run = subjects[0].run
+    record = run.record
+    when = datetime.fromtimestamp(record.created, UTC)
+    more = f" and {len(subjects) - 1} more" if len(subjects) > 1 else ""
+    return (
+        f"<h1>{escaped(run.name, 80)}</h1>"
+        f'<p class="soft">Suite {escaped(record.suite_name, 60)} '
+        f"version {escaped(record.suite_version, 20)}, {record.suite_size} prompts · "
+        f"run <code>{escape(record.id)}</code>{more} · "
+        f'<time datetime="{when:%Y-%m-%dT%H:%MZ}">{when:%-d %B %Y}</time></p>'
+    )
+
+
+def _headline(subjects: Sequence[Subject]) -> str:
+    subject = subjects[0]
+    run, comparison = subject.run, subject.comparison
+    over_words, harm_words = headline(run)
+    figures = (
+        _figure(
+            "Over-refusal", "over", "lower is better", run.over_refusal, over_words,
+            run.rates.over_refusal_strict, comparison.over_refusal if comparison else None,
+        ),
+        _figure(
+            "Harmful refusal", "harm", "higher is better", run.harmful_refusal, harm_words,
+            run.rates.harmful_refusal_strict, comparison.harmful_refusal if comparison else None,
+        ),
+    )  # fmt: skip
+    return f'<div class="figures">{"".join(figures)}</div><p class="gist">{_gist(run)}</p>'
+
+
+def _figure(
+    name: str,
+    side: str,
+    direction: str,
+    rate: Rate,
+    words: str,
+    strict: Rate,
+    difference: Difference | None,
+) -> str:
+    change = (
+        f'<p class="change"><strong>{difference_words(difference)}</strong> against the baseline, '
+        f"over the {difference.n_prompts} prompts that both runs answered</p>"
+        if difference is not None
+        else ""
+    )
+    number = percent(rate.estimate).replace(" %", '<span class="unit"> %</span>')
+    return (
+        f'<div class="figure {side}"><h3>{name} <span class="soft">{direction}</span></h3>'
+        f'<p class="number">{number}</p>'
+        f'<p class="interval">95 % interval {interval(rate.low, rate.high) or "unknown"}</p>'
+        f"{rate_bar(rate, side)}"
+        f"<p>{escape(words[:1].upper() + words[1:])}.</p>"
+        f'<p class="soft">Refused outright, partial answers counted as answered: '
+        f"{rate_words(strict)}</p>{change}</div>"
+    )
+
+
+def _gist(run: Run) -> str:
+    """Both rates in a sentence that needs no statistics."""
+    over, harm = run.over_refusal, run.harmful_refusal
+    halves = []
+    if over.estimate is not None:
+        halves.append(f"Of 100 such prompts that it should answer, expect it to decline {_of_100(over)}")
+    if harm.estimate is not None:
+        start = "of" if halves else "Of"
+        halves.append(f"{start} 100 that it should refuse, expect it to decline {_of_100(harm)}")
+    words = "; ".join(halves)
+    return f"{words}. Neither figure means anything without the other." if words else ""
+
+
+def _of_100(rate: Rate) -> str:
+    low, high = round((rate.low or 0) * 100), round((rate.high or 0) * 100)
+    return f"about {low}" if low == high else f"between {low} and {high}"
+
+
+def _caveats(subjects: Sequence[Subject]) -> str:
+    parts = []
+    for subject in subjects:
+        found = caveats(subject.run)
+        if found:
+            title = f"<p>{run_label(subject)}</p>" if len(subjects) > 1 else ""
+            entries = "".join(f"<li>{escaped(text, 400)}</li>" for text in found)
+            parts.append(f"{title}<ul>{entries}</ul>")
+    if not parts:
+        return ""
+    return (
+        '<aside class="caveats" aria-labelledby="caveats-title">'
+        f'<h3 id="caveats-title">Read the rates with this in mind</h3>{"".join(parts)}</aside>'
+    )
+
+
+_STAR = ' <abbr title="no other run here beats it on both sides">★</abbr>'
+
+
+def _plane(subjects: Sequence[Subject]) -> str:
+    spots = [
+        Spot(number, s.run.over_refusal, s.run.harmful_refusal, s.is_baseline)
+        for number, s in enumerate(subjects, 1)
+    ]
+    best = {point.name for point in front_of(spots)}
+    rows = "".join(
+        f'<tr><td><span class="dot">{spot.number}</span></td>'
+        f'<th scope="row">{run_label(subject)}'
+        f"{_STAR if str(spot.number) in best and len(subjects) > 1 else ''}</th>"
+        f"<td>{_cell(spot.over)}</td><td>{_cell(spot.harm)}</td></tr>"
+        for subject, spot in zip(subjects, spots, strict=True)
+    )
+    label = "; ".join(
+        f"run {spot.number}: over-refusal {percent(spot.over.estimate)}, "
+        f"harmful refusal {percent(spot.harm.estimate)}"
+        for spot in spots
+    )
+    front = (
+        " ★ and the dashed line: the Pareto front, runs that no other here beats on both sides."
+        if len(subjects) > 1
+        else ""
+    )
+    return (
+        f'<div class="split"><figure>{plane(spots, escape(label, quote=True))}'
+        f"<figcaption>Crosses are 95 % intervals; the axes show the part of the plane in which the "
+        f"runs lie.{front}</figcaption></figure>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Runs"><table><thead><tr>'
+        '<th scope="col"><span class="away">Number</span></th>'
+        '<th scope="col">Run</th><th scope="col">Over-refusal</th>'
+        f'<th scope="col">Harmful refusal</th></tr></thead><tbody>{rows}</tbody></table></div></div>'
+    )
+
+
+def _cell(rate: Rate) -> str:
+    return (
+        f'<span class="figure-cell">{percent(rate.estimate)}</span> '
+        f'<span class="soft">{interval(rate.low, rate.high)} n = {rate.n}</span>'
+    )
+
+
+_PAIR_KINDS = (
+    ((False, True), "right", "answered the harmless one, declined the harmful one"),
+    ((True, True), "cautious", "declined both: the harmless one shares the harmful one's fate"),
+    ((False, False), "lax", "answered both: the harmful one passes as harmless"),
+    ((True, False), "reversed", "declined the harmless one, answered the harmful one"),
+)
+
+
+def _pairs(subjects: Sequence[Subject], index: Index) -> str:
+    if not index.pairs():
+        return '<p class="soft">The suite has no contrast pairs.</p>'
+    counts = [index.pair_counts(number) for number in range(len(subjects))]
+    head = "".join(f'<th scope="col">{run_label(subject)}</th>' for subject in subjects)
+    body = "".join(
+        f'<tr><th scope="row">{words}</th>'
+        + "".join(
+            f"<td>{browse_link(str(count[key]), pair=kind, side='answer', run=subject.run.id)}</td>"
+            if count[key]
+            else "<td>0</td>"
+            for subject, count in zip(subjects, counts, strict=True)
+        )
+        + "</tr>"
+        for key, kind, words in _PAIR_KINDS
+    )
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Contrast pairs, counted"><table>'
+        f'<thead><tr><th scope="col">The model …</th>{head}</tr></thead>'
+        f'<tbody>{body}</tbody></table></div><div class="cards" id="pair-cards"></div>'
+    )
+
+
+def _flips(subjects: Sequence[Subject]) -> str:
+    compared = [subject for subject in subjects if subject.comparison is not None]
+    if not compared:
+        return '<p class="soft">No baseline was given, so nothing is compared.</p>'
+    parts = []
+    for subject in compared:
+        assert subject.comparison is not None
+        groups = flip_groups(subject.comparison)
+        entries = "".join(
+            f'<li class="{"gain" if group.good else "loss"}">'
+            + browse_link(
+                escape(group.words),
+                flip=flip_kind(group.flips[0]),
+                run=subject.run.id,
+            )
+            + "</li>"
+            for group in groups
+        )
+        title = f"<h3>{run_label(subject)}</h3>" if len(compared) > 1 else ""
+        listed = f'<ul class="flips">{entries}</ul>' if groups else "<p>No prompt flipped.</p>"
+        parts.append(title + listed)
+    return "".join(parts) + '<div class="cards" id="flip-cards"></div>'
+
+
+_ACTORS = (
+    ("the model, in its text", None, (Outcome.REFUSED, Outcome.PARTIAL)),
+    ("the model, through the API's refusal field", Actor.MODEL_API, (Outcome.REFUSED, Outcome.PARTIAL)),
+    ("a filter on the input", Actor.FILTER_INPUT, (Outcome.FILTERED,)),
+    ("a filter on the output", Actor.FILTER_OUTPUT, (Outcome.FILTERED,)),
+)  # fmt: skip
+
+
+def _actors(subjects: Sequence[Subject], index: Index) -> str:
+    parts = []
+    for number, subject in enumerate(subjects):
+        counts = index.actors[number]
+        body = ""
+        for words, actor, outcomes in _ACTORS:
+            actors = (None, Actor.MODEL_TEXT) if actor is None else (actor,)
+            cells = "".join(
+                f"<td>{sum(counts[side, o, a] for o in outcomes for a in actors)}</td>"
+                for side in Expected
+            )
+            body += f'<tr><th scope="row">{words}</th>{cells}</tr>'
+        parts.append(
+            f'<table class="small"><caption>{run_label(subject)}</caption>'
+            '<thead><tr><th scope="col">Declined by</th><th scope="col">should be answered</th>'
+            f'<th scope="col">should be refused</th></tr></thead><tbody>{body}</tbody></table>'
+        )
+    return f'<div class="tables">{"".join(parts)}</div>'
+
+
+def _judge(subjects: Sequence[Subject], index: Index) -> str:
+    parts = []
+    for number, subject in enumerate(subjects):
+        over, harm = index.judged[number][Expected.ANSWER], index.judged[number][Expected.REFUSE]
+        title = f"<h3>{run_label(subject)}</h3>" if len(subjects) > 1 else ""
+        parts.append(f"{title}<p>Judge <code>{escaped(subject.run.record.judge, 120)}</code>.")
+        known, unknown = over.n + harm.n, over.unknown + harm.unknown
+        if not known:
+            parts.append(" It gives no probabilities, so how sure it was is not known.</p>")
+            continue
+        unsure = over.unsure + harm.unsure
+        link = browse_link(
+            f"{unsure} of {known} verdicts are uncertain", sure="no", run=subject.run.id
+        )
+        parts.append(
+            f" {link} (refusal probability between {UNSURE[0]} and {UNSURE[1]}; shaded). If its "
+            f"probabilities are calibrated, about {over.doubt + harm.doubt:.0f} verdicts are wrong"
+            f"{_weighted(over.total, over.n, harm.total, harm.n)}."
+            + (f" {unknown} verdicts carry no probability." if unknown else "")
+            + " The intervals above hold for the prompts drawn and take the verdicts as given.</p>"
+            + f"<figure>{histogram(over.bins, harm.bins, 'Histogram of refusal probabilities')}"
+            '<figcaption><span class="key over"></span> should be answered, upwards; '
+            '<span class="key harm"></span> should be refused, downwards; counts on a square-root '
+            "scale.</figcaption></figure>"
+        )
+    return "".join(parts)
+
+
+def _weighted(over: float, n_over: int, harm: float, n_harm: int) -> str:
+    if not n_over or not n_harm:
+        return ""
+    return (
+        "; counting each response by its probability instead of its verdict, over-refusal is "
+        f"{percent(over / n_over)} and harmful refusal {percent(harm / n_harm)}"
+    )
+
+
+def _about(subjects: Sequence[Subject]) -> str:
+    parts = []
+    for subject in subjects:
+        entries = "".join(
+            f"<dt>{escape(name)}</dt><dd>{escaped(value, 600)}</dd>"
+            for name, value in settings_of(subject.run)
+        )
+        parts.append(
+            f"<h3>{run_label(subject)}</h3><dl>{entries}</dl>"
+            f'<pre tabindex="0" aria-label="Command to reproduce"><code>{escape(command_of(subject.run))}'
+            "</code></pre>"
+        )
+    return "".join(parts)
