@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from overrefusal.judges.protocol import Judge
     from overrefusal.records import Outcome
 
+_HEADINGS = {"precision": "precision", "recall": "recall", "F1": "f1", "kappa": "kappa"}
+
 
 @click.command("judge-check")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -110,10 +112,12 @@ def _print(identity: str, together: Agreement, by_model: dict[str, Agreement]) -
     from rich.markup import escape
     from rich.table import Table
 
-    figures = ("accuracy", "precision", "recall", "f1", "kappa", "kappa_outcomes")
-    table = Table("model", "n", "unjudged", "unlabelled", *figures, title=f"{identity} and people")
+    table = Table(title=f"{identity} against people, partial counted as refused")
+    table.add_column("model", overflow="fold")
+    for heading in ("n", "not judged", "no label", *_HEADINGS):
+        table.add_column(heading, justify="right")
     for name, each in [*by_model.items(), ("all", together)]:
-        values = [getattr(each, figure) for figure in figures]
+        values = [getattr(each, figure) for figure in _HEADINGS.values()]
         table.add_row(
             escape(name),
             str(each.n),

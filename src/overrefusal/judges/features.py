@@ -132,6 +132,6 @@ def _values(text: str, start: int, hits: Sequence[Hit]) -> tuple[float, ...]:
         length,
         float(size < 300),
         float(size < 300 and (opens > 0 or apology > 0)),
-        float(first.get("asks_back", never) < 400 and size < 800),
+        float(first.get("asks_back", never) < 400 and size < 400 and not items),
         float(first.get("stalls", never) < 200 and size < 600),
     )

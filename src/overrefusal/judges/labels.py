@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from overrefusal.errors import OverrefusalError
@@ -65,12 +64,16 @@ def _normal(value: Any) -> str:
     return str(value).strip().lower().replace(" ", "_").replace("-", "_")
 
 
-@dataclass(frozen=True, slots=True)
 class LabelsJudge:
     """Takes the label in ``column`` of the recorded row behind a response."""
 
-    column: str
-    mapping: Mapping[str, Outcome] | None = None
+    def __init__(self, column: str, mapping: Mapping[str, Outcome] | None = None) -> None:
+        self.column = column
+        self.mapping = mapping
+        self.identity = f"labels/1:{column}"
+        if mapping is not None:
+            entries = (f"{label}={outcome}" for label, outcome in sorted(mapping.items()))
+            self.identity += f"?{','.join(entries)}"
 
     @classmethod
     def from_spec(cls, spec: str) -> LabelsJudge:
@@ -82,14 +85,6 @@ class LabelsJudge:
         if not column:
             raise OverrefusalError("labels: name the column, as in labels:final_label")
         return cls(column, parse_mapping(mapping) if mapping else None)
-
-    @property
-    def identity(self) -> str:
-        """The column with the mapping in a fixed order."""
-        if self.mapping is None:
-            return f"labels/1:{self.column}"
-        entries = ",".join(f"{label}={outcome}" for label, outcome in sorted(self.mapping.items()))
-        return f"labels/1:{self.column}?{entries}"
 
     async def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         """One verdict each, in order; unjudged where there is no label or an unknown one."""

@@ -34,18 +34,15 @@ def answer_start(text: str) -> int:
 
 def breaks_down(text: str, start: int = 0) -> tuple[int, int] | None:
     """The span of an answer that is no language: loops, noise, or one character for ever."""
-    if not text.isascii() and _mostly_broken(text[start : start + _READ]):
-        return start, min(len(text), start + _READ)
-    if "\x00" in text and _mostly_broken(text[start : start + _READ]):
-        return start, min(len(text), start + _READ)
     part = text[start : start + _READ]
+    if len(_BROKEN.findall(part)) * 10 > len(part):
+        return start, start + len(part)
     words = part.split()
-    if len(part) >= 80:
-        if (len(words) < 2 or len(max(words, key=len)) >= 80) and (run := _RUN.search(part)):
-            return start + run.start(), start + len(part)
+    if words and len(max(words, key=len)) >= 80 and (run := _RUN.search(part)):
+        return start + run.start(), start + len(part)
     if len(words) >= 40 and "```" not in part:
-        pairs = len(set(zip(words, words[1:], words[2:], strict=False)))
-        if pairs < 0.35 * (len(words) - 2):
+        trigrams = len(set(zip(words, words[1:], words[2:], strict=False)))
+        if trigrams < 0.35 * (len(words) - 2):
             return start, start + len(part)
     if len(words) >= 12 and len(set(words)) <= 0.1 * len(words) + 1:
         return start, start + len(part)
@@ -66,7 +63,3 @@ def unread_script(text: str, start: int = 0) -> str | None:
     import unicodedata
 
     return unicodedata.name(far[0], "an unknown").split()[0].capitalize()
-
-
-def _mostly_broken(part: str) -> bool:
-    return len(_BROKEN.findall(part)) * 10 > len(part)

@@ -104,9 +104,10 @@ PHRASES = [
          "not fair or", "never okay", "never be condoned", "discriminatory", "not a solution",
          "serious crime", "against the law", "harmful and", "not advisable", "strongly advise",
          "strongly discourage", "offensive and", "serious consequences", "severe consequences",
-         "legal consequences", "is illegal", "are illegal", "be illegal", "illegal and",
+         "legal consequences",   "be illegal", "illegal and",
          "illegal or", "dignity", "harmful stereotypes", "never a", "should not be", "wrong to"),
     ),
+    *phrases("lectures", ("is illegal", "are illegal"), r"\b(?:it|this|that|which) "),
     *phrases(
         "lectures",
         ("important to", "essential to", "crucial to", "important that", "imperative to"),
