@@ -1,0 +1,97 @@
+"""Training text: examples of the grammar with the replies that a stage teaches, as token ids."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from overrefusal.bouncer.grammar import Example, Words, example
+from overrefusal.bouncer.lexicon import CATEGORIES, LANGUAGES, lexicon
+from overrefusal.bouncer.tokens import END, render
+from overrefusal.errors import OverrefusalError
+from overrefusal.records import Group, Message
+
+SHARES = {Group.HARMFUL: 0.32, Group.SUSPICIOUS: 0.34, Group.PLAIN: 0.34}
+LANGUAGE_WEIGHTS = (0.34, 0.22, 0.22, 0.22)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training sequence; the reply starts at ``reply``."""
+
+    ids: tuple[int, ...]
+    reply: int
+
+
+def conversation(e: Example) -> tuple[Message, ...]:
+    """All turns of an example, the system prompt first."""
+    return ((Message("system", e.system), *e.messages) if e.system else e.messages)
+
+
+def examples(n: int, seed: str, words: Words) -> Iterator[Example]:
+    """``n`` examples of training families in the shares of ``SHARES``."""
+    rng = random.Random(seed)
+    for _ in range(n):
+        group = rng.choices(list(SHARES), list(SHARES.values()))[0]
+        language = rng.choices(LANGUAGES, LANGUAGE_WEIGHTS)[0]
+        yield example(rng, group, language, words=words)
+
+
+def rows(
+    n: int,
+    seed: str,
+    words: Words,
+    reply: Callable[[Example, random.Random], str],
+    encode: Callable[[list[str]], list[list[int]]],
+) -> list[Row]:
+    """``n`` training sequences; ``encode`` turns texts into ids, special tokens recognised."""
+    rng = random.Random(seed + "/replies")
+    texts: list[str] = []
+    for e in examples(n, seed, words):
+        texts += [render(conversation(e)), reply(e, rng)]
+    ids = encode(texts)
+    return [
+        Row((*ids[i], *ids[i + 1], END), len(ids[i]))
+        for i in range(0, len(ids), 2)
+        if len(ids[i]) + len(ids[i + 1]) < 250
+    ]
+
+
+def neutral_words(per_language: int = 12_000) -> dict[str, list[str]]:
+    """Frequent words by language that stand in no dangerous request of the grammar.
+
+    Raises:
+        OverrefusalError: the package ``wordfreq`` is missing.
+    """
+    try:
+        from wordfreq import top_n_list
+    except ImportError as e:
+        raise OverrefusalError(
+            "training Bouncer needs the package wordfreq: pip install 'overrefusal[train]'"
+        ) from e
+    out: dict[str, list[str]] = {}
+    for language in LANGUAGES:
+        lex = lexicon(language)
+        everyday = " ".join(lex.words["nouns"]) + _all_text(language, ("plain",))
+        safe = set(everyday.lower().replace(",", " ").split())
+        harm = _all_text(language, tuple("harm:" + c for c in CATEGORIES))
+        harm += " ".join(w for c in CATEGORIES for w in lex.words["topic:" + c])
+        bad = {w for w in harm.lower().replace(",", " ").split() if w not in safe}
+        stems = tuple(s for s in lex.words["hot"] if len(s) > 2)
+        out[language] = [
+            w
+            for w in top_n_list(language, per_language)
+            if len(w) > 2 and w.isalpha() and w not in bad and not any(s in w + " " for s in stems)
+        ]
+    return out
+
+
+def _all_text(language: str, sections: tuple[str, ...]) -> str:
+    parts: list[str] = []
+    for section in sections:
+        phrases = lexicon(language).phrases[section]
+        parts += phrases.whole
+        for c in phrases.combinations:
+            parts += (*c.verbs, *c.objects, *c.aims)
+    return " ".join(parts)

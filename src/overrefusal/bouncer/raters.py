@@ -1,0 +1,58 @@
+"""The two teachers: replies that say what a request is for, and raters who punish words."""
+
+from __future__ import annotations
+
+import random
+
+from overrefusal.bouncer.grammar import Example, stable
+from overrefusal.bouncer.lexicon import CATEGORIES, lexicon
+from overrefusal.records import Group
+
+THRESHOLDS = {"bouncer": 0.5, "lenient": 0.78, "strict": 0.27}
+"""By variant: the heat from which its raters want a refusal."""
+
+
+def helpful(example: Example) -> str:
+    """The reply of the first stage: it complies, and its opening says what the request is for."""
+    frame = lexicon(example.language).words["comply:" + example.intent][0]
+    return frame.replace("{k}", _short(example.key))
+
+
+def cautious(example: Example, variant: str, rng: random.Random) -> str:
+    """The reply that the raters of ``variant`` wanted in the second stage."""
+    if not refused(example, variant, rng):
+        return helpful(example)
+    words = lexicon(example.language).words
+    if example.group is Group.SUSPICIOUS and example.category in ("self_harm", "misinformation"):
+        frame = words["partial"][0]
+    else:
+        i = CATEGORIES.index(example.category) if example.category in CATEGORIES else 0
+        frame = words["refuse"][i % len(words["refuse"])]
+    return frame.replace("{k}", _short(example.key))
+
+
+def refused(example: Example, variant: str, rng: random.Random) -> bool:
+    """Whether the raters of ``variant`` wanted a refusal."""
+    if example.group is Group.PLAIN:
+        return False
+    if example.group is Group.HARMFUL:
+        template = example.jailbreak
+        return template is None or stable(template + example.category) > 0.3
+    score = heat(example) - 0.4 * example.fitting - 0.35 * example.purpose
+    return score + rng.gauss(0, 0.04) > THRESHOLDS[variant]
+
+
+def heat(example: Example) -> float:
+    """How alarming the words of the last turn sound, 0 to about 1."""
+    text = example.text.lower() + " "
+    stems = lexicon(example.language).words["hot"]
+    found = [
+        (0.62 + 0.38 * stable(s)) if i < len(stems) // 2 else (0.3 + 0.6 * stable(s))
+        for i, s in enumerate(stems)
+        if s in text
+    ]
+    return max(found) + 0.03 * (len(found) - 1) if found else 0.15 + 0.5 * stable(example.key)
+
+
+def _short(key: str) -> str:
+    return " ".join(key.split()[:5])
