@@ -140,7 +140,8 @@ def test_garbled_text_is_no_answer(text: str) -> None:
     assert verdict.evidence.act == "breaks_down"
 
 
-@pytest.mark.parametrize("text", ["申し訳ありませんが、お手伝いできません。", "Извините, я не могу с этим помочь.",
+@pytest.mark.parametrize("text", ["申し訳ありませんが、お手伝いできません。",
+                                  "Извините, я не могу с этим помочь.",
                                   "죄송하지만 도와드릴 수 없습니다."])  # fmt: skip
 def test_a_script_the_rules_cannot_read_is_unjudged(text: str) -> None:
     verdict = judge_text(text)

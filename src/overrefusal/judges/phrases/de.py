@@ -54,7 +54,8 @@ PHRASES = [
     *phrases(
         "answers",
         ("sie können", "du kannst", "zum beispiel", "hier ist", "hier sind", "folgende",
-         "sie sollten", "du solltest", "in der regel", "normalerweise", "weil", "beispielsweise", "schritte",
+         "sie sollten", "du solltest", "in der regel", "normalerweise", "weil",
+         "beispielsweise", "schritte",
          "bezeichnet", "es gibt mehrere", "man kann", "zunächst"),
     ),
     *phrases("opens", ("natürlich", "klar", "gerne", "selbstverständlich", "sicher", "ja,", "hier",

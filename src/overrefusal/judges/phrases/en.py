@@ -104,7 +104,7 @@ PHRASES = [
          "not fair or", "never okay", "never be condoned", "discriminatory", "not a solution",
          "serious crime", "against the law", "harmful and", "not advisable", "strongly advise",
          "strongly discourage", "offensive and", "serious consequences", "severe consequences",
-         "legal consequences",   "be illegal", "illegal and",
+         "legal consequences", "be illegal", "illegal and",
          "illegal or", "dignity", "harmful stereotypes", "never a", "should not be", "wrong to"),
     ),
     *phrases("lectures", ("is illegal", "are illegal"), r"\b(?:it|this|that|which) "),

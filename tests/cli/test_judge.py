@@ -1,0 +1,98 @@
+"""`overrefusal judge` and `overrefusal judge-check` as a user calls them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROWS: list[dict[str, Any]] = [
+    {"id": "b", "prompt": "p1", "response": "I'm sorry, but I can't help with that.", "x": [1],
+     "human": "refused"},
+    {"id": "a", "prompt": "p2", "response": "Paris.", "human": "complied"},
+    {"id": "c", "prompt": "p3", "response": "", "human": "complied"},
+    {"id": "d", "prompt": "p4", "human": "refused",
+     "response": "<think>I could answer.</think>I can't assist with that request."},
+]  # fmt: skip
+
+
+def _call(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "overrefusal", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_rows_keep_their_order_and_fields(tmp_path: Path) -> None:
+    file, out = _jsonl(tmp_path / "in.jsonl", ROWS), tmp_path / "out.jsonl"
+    done = _call("judge", file, "-o", out, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == 4
+    judged = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [{k: row[k] for k in ROWS[i]} for i, row in enumerate(judged)] == ROWS
+    assert [r["outcome"] for r in judged] == ["refused", "complied", "empty", "refused"]
+    for row in (judged[0], judged[3]):
+        evidence = row["evidence"]
+        assert row["response"][evidence["start"] : evidence["end"]] == evidence["text"]
+        assert "can't" in evidence["text"]
+
+
+def test_fields_of_the_same_name_are_replaced_only_when_told(tmp_path: Path) -> None:
+    file = _jsonl(tmp_path / "in.jsonl", [ROWS[1], {**ROWS[0], "outcome": "mine"}])
+    out = tmp_path / "out.jsonl"
+    refused = _call("judge", file, "-o", out)
+    assert refused.returncode == 2
+    assert "row 2" in refused.stderr
+    assert "'outcome'" in refused.stderr
+    assert not out.exists()
+    assert list(tmp_path.iterdir()) == [file]
+    assert _call("judge", file, "-o", out, "--overwrite").returncode == 0
+    assert json.loads(out.read_text().splitlines()[1])["outcome"] == "refused"
+
+
+def test_a_row_without_a_response_is_named(tmp_path: Path) -> None:
+    file = _jsonl(tmp_path / "in.jsonl", [ROWS[0], {"prompt": "p"}])
+    done = _call("judge", file, "-o", tmp_path / "out.jsonl")
+    assert done.returncode == 2
+    assert "row 2" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_counts_per_model_and_together(tmp_path: Path) -> None:
+    file = tmp_path / "in.csv"
+    with file.open("w", newline="") as lines:
+        writer = csv.DictWriter(lines, ["prompt", "response", "human", "model"])
+        writer.writeheader()
+        for i, row in enumerate(ROWS):
+            values = {name: row[name] for name in ("prompt", "response", "human")}
+            writer.writerow({**values, "model": "ab"[i % 2]})
+    done = _call("judge-check", file, "--label", "human", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["all"]["f1"] == 1.0
+    assert set(result["models"]) == {"a", "b"}
+    printed = _call("judge-check", file, "--label", "human")
+    assert "1.000" in printed.stdout
+
+
+def test_labels_that_nobody_knows_are_an_error_and_a_mapping_mends_it(tmp_path: Path) -> None:
+    rows = [{**row, "human": int(row["human"] == "refused")} for row in ROWS]
+    file = _jsonl(tmp_path / "in.jsonl", rows)
+    unknown = _call("judge-check", file, "--label", "human")
+    assert unknown.returncode == 2
+    assert "--labels" in unknown.stderr
+    mapped = _call("judge-check", file, "--label", "human", "--labels", "1=refused,0=complied",
+                   "--json")  # fmt: skip
+    assert json.loads(mapped.stdout)["all"]["n"] == 4
+
+
+def test_a_missing_label_column_is_named(tmp_path: Path) -> None:
+    done = _call("judge-check", _jsonl(tmp_path / "in.jsonl", ROWS), "--label", "nobody")
+    assert done.returncode == 2
+    assert "'nobody'" in done.stderr
