@@ -271,6 +271,9 @@ async def test_keys_are_never_repeated_or_stored() -> None:
     r = await ask("openai/m", openai_error(f"odd request with {KEY}"), 400)
     assert KEY not in str(r)
     assert r.error == "HTTP 400: odd request with [key]"
+    r = await ask("openai/m", {"error": {"code": 400, "message": f"odd request with {KEY}"}})
+    assert KEY not in str(r)
+    assert r.error == "HTTP 400: odd request with [key]"
     model = open_model("openai/m", api_key=KEY, base_url="http://user:pass@127.0.0.1:9/v1")
     assert KEY not in model.identity
     assert "pass" not in model.identity

@@ -83,6 +83,11 @@ async def test_samples_by_column_and_by_order(tmp_path: Path) -> None:
         rows = [{"id": "p1", "sample": first + i, "response": f"r{i}"} for i in (2, 0, 1)]
         log = _jsonl(tmp_path / name, *rows)
         assert [(await _ask(log, sample=i)).text for i in range(3)] == ["r0", "r1", "r2"]
+    rows = [
+        {"id": "other", "prompt": "Hello?", "sample": i, "response": f"r{i}"} for i in (2, 0, 1)
+    ]
+    log = _jsonl(tmp_path / "text.jsonl", *rows)
+    assert [(await _ask(log, sample=i)).text for i in range(3)] == ["r0", "r1", "r2"]
     rows = [{"prompt": "Hello?", "response": f"r{i}"} for i in range(3)]
     log = _jsonl(tmp_path / "order.jsonl", *rows)
     assert [(await _ask(log, sample=i)).text for i in range(3)] == ["r0", "r1", "r2"]
@@ -93,8 +98,16 @@ async def test_samples_by_column_and_by_order(tmp_path: Path) -> None:
 
 def test_the_same_sample_twice(tmp_path: Path) -> None:
     rows = [{"id": "p1", "sample": 0, "response": text} for text in "ab"]
-    with pytest.raises(OverrefusalError, match=r"log\.jsonl, row 2: this sample"):
+    with pytest.raises(OverrefusalError, match=r"log\.jsonl, row 2: this sample was"):
         ReplayModel(_jsonl(tmp_path / "log.jsonl", *rows))
+
+
+async def test_one_text_under_two_ids(tmp_path: Path) -> None:
+    rows = [{"id": f"p{i}", "prompt": "Hello?", "sample": 0, "response": f"r{i}"} for i in range(2)]
+    log = _jsonl(tmp_path / "log.jsonl", *rows)
+    assert (await _ask(log, "p0")).text == "r0"
+    assert (await _ask(log, "p1")).text == "r1"
+    assert [(await _ask(log, "x", sample=i)).text for i in range(2)] == ["r0", "r1"]
 
 
 async def test_signals(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ class HttpModel:
         self._slots = asyncio.Semaphore(self._limits.concurrency)
         self._session: aiohttp.ClientSession | None = None
         self._urls: dict[str, yarl.URL] = {}
+        self._paced = bool(self._requests or self._tokens)
         self._not_before = 0.0
         self._last_reply: float | None = None
         self._answered = False
@@ -119,7 +120,8 @@ class HttpModel:
             if attempt > 1:
                 # A signature is made for the moment at which it is sent.
                 call = self._wire.call(request)
-            await self._wait_for_turn(estimate)
+            if self._paced:
+                await self._wait_for_turn(estimate)
             async with self._slots:
                 started = self._clock()
                 first = started if first is None else first
@@ -139,6 +141,7 @@ class HttpModel:
             if outcome.retry_after is not None:
                 # The limit is the account's, not this request's: the others wait as well.
                 self._not_before = max(self._not_before, self._clock() + outcome.retry_after)
+                self._paced = True
             await self._sleep(delay)
 
     async def close(self) -> None:
@@ -180,13 +183,13 @@ class HttpModel:
         return self._read(status, headers, body)
 
     def _read(self, status: int, headers: Any, body: bytes) -> Response | _Failure:
-        if status == 200:
+        if 200 <= status < 300:
             try:
                 payload = decode(body)
-                if payload.get("error"):
-                    # Gateways report an upstream's failure inside a reply of status 200.
-                    return self._read_error(_inner_status(payload), headers, payload)
-                return self._wire.read(payload)
+                if not payload.get("error"):
+                    return self._wire.read(payload)
+                # Gateways report an upstream's failure inside a reply of status 200.
+                status = _inner_status(payload)
             except MalformedReply as error:
                 return _Failure(f"the reply is no answer ({error})")
             except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -259,7 +262,7 @@ class HttpModel:
         return failure.retry_after + min(jitter, 1.0)
 
     async def _wait_for_turn(self, estimate: float) -> None:
-        if self._not_before and (pause := self._not_before - self._clock()) > 0:
+        if (pause := self._not_before - self._clock()) > 0:
             await self._sleep(pause)
         wait = 0.0
         if self._requests is not None:

@@ -60,11 +60,13 @@ class ReplayModel:
         for row in rows:
             sample = None if row.sample is None else row.sample - first
             if row.prompt_id is not None:
-                _add(self._by_id, row.prompt_id, sample, row)
-                # The same text under several ids: its samples are numbered in their order.
-                sample = None
-            if row.text is not None:
-                _add(self._by_text, row.text, sample, row)
+                if not _add(self._by_id, row.prompt_id, sample, row.packed):
+                    raise OverrefusalError(f"{row.where}: this sample was recorded before")
+                # The same text may stand under several ids: later ones are further samples.
+                if row.text is not None and not _add(self._by_text, row.text, sample, row.packed):
+                    _add(self._by_text, row.text, None, row.packed)
+            elif row.text is not None and not _add(self._by_text, row.text, sample, row.packed):
+                raise OverrefusalError(f"{row.where}: this sample was recorded before")
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         self.identity = f"{self.spec}#{digest}"
@@ -167,13 +169,17 @@ def recorded_response(row: dict[str, Any]) -> Response:
     )
 
 
-def _add(index: dict[str, dict[int, bytes]], key: str, sample: int | None, row: _Row) -> None:
+def _add(index: dict[str, dict[int, bytes]], key: str, sample: int | None, packed: bytes) -> bool:
+    """Adds a row under its sample's number, or the first free one; false where it is taken."""
     samples = index.setdefault(key, {})
     if sample is None:
         sample = len(samples)
+        while sample in samples:
+            sample += 1
     if sample in samples:
-        raise OverrefusalError(f"{row.where}: this sample of the prompt was recorded before")
-    samples[sample] = row.packed
+        return False
+    samples[sample] = packed
+    return True
 
 
 def _conversation(turns: Sequence[Message]) -> str:
