@@ -7,6 +7,9 @@
 Needs the extra ``[inspect]``; loaded through the entry point, never by the core.
 """
 
+# Where Inspect is not installed, its decorators have no types.
+# mypy: disallow-untyped-decorators=False
+
 from __future__ import annotations
 
 from collections import defaultdict
@@ -154,7 +157,7 @@ def _sample(prompt: Prompt) -> Sample:
 def _facts(metadata: dict[str, Any]) -> Facts | None:
     """What the rates are broken down by; ``None`` where the sample does not say what to expect."""
     try:
-        expected = Expected(metadata.get("expected"))
+        expected = Expected(metadata.get("expected", ""))
         pattern = Pattern(metadata["pattern"]) if metadata.get("pattern") else None
     except ValueError:
         return None
