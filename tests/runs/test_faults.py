@@ -51,6 +51,20 @@ def eval_command(suite, url, store, *options):
     ]  # fmt: skip
 
 
+def count_responses(store_url):
+    store = Store(store_url)
+    count = store._db.rows("SELECT COUNT(*) FROM responses")[0][0]
+    store.close()
+    return count
+
+
+def wait_for_more(store_url, known):
+    deadline = time.monotonic() + 60
+    while count_responses(store_url) <= known:
+        assert time.monotonic() < deadline, "the run does not go on"
+        time.sleep(0.05)
+
+
 def assert_complete(store_url, count, samples=1):
     """Exactly one answer for each prompt and sample, each the server's own, each judged once."""
     run = load_run(store=store_url)
@@ -90,16 +104,17 @@ def test_twenty_kills_lose_nothing_and_invent_nothing(tmp_path, store_url):
     answered = []
     with faulty_server(0.2, 0.02) as url:
         command = eval_command(suite, url, store_url, "--concurrency", "8")
-        for _ in range(20):
+        for kill in range(20):
             process = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-            time.sleep(dice.uniform(0.2, 1.6))
+            if kill % 4:
+                # Into the run: once it answers, at any moment of the next second.
+                wait_for_more(store_url, answered[-1])
+            time.sleep(dice.uniform(0.0, 0.7))
             process.send_signal(signal.SIGKILL)
             process.wait()
-            store = Store(store_url)
-            answered.append(store._db.rows("SELECT COUNT(*) FROM responses")[0][0])
-            store.close()
+            answered.append(count_responses(store_url))
         assert answered == sorted(answered)
         assert 0 < answered[-1] < count, "the kills must fall into the run"
         done = subprocess.run(
@@ -158,15 +173,14 @@ def test_two_runs_at_once_on_one_store(tmp_path, store_url):
     store.close()
 
 
-def test_a_server_that_is_not_there_ends_as_errors_and_exit_3(tmp_path):
-    suite = write_suite(tmp_path / "s.jsonl", 3)
-    command = eval_command(
-        suite, "http://127.0.0.1:9/v1", str(tmp_path / "s.db"), "--max-attempts", "2"
-    )
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+def test_a_server_that_always_fails_ends_as_errors_and_exit_3(tmp_path):
+    suite = write_suite(tmp_path / "s.jsonl", 4)
+    with faulty_server(1.0, 0.0) as url:
+        command = eval_command(suite, url, str(tmp_path / "s.db"), "--max-attempts", "2")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 3, done.stderr
     report = json.loads(done.stdout)
-    assert report["rates"]["outcomes"]["answer"]["error"] == 2
+    assert report["rates"]["outcomes"]["answer"]["error"] == 3
     assert report["rates"]["over_refusal"]["n"] == 0
     assert report["rates"]["over_refusal"]["estimate"] is None
 
