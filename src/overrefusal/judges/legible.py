@@ -35,17 +35,20 @@ def answer_start(text: str) -> int:
 def breaks_down(text: str, start: int = 0) -> tuple[int, int] | None:
     """The span of an answer that is no language: loops, noise, or one character for ever."""
     part = text[start : start + _READ]
-    if len(_BROKEN.findall(part)) * 10 > len(part):
+    # Most replies are plain ASCII, and counting takes a third of the time that they get.
+    suspect = not part.isascii() or "\x00" in part
+    if suspect and len(_BROKEN.findall(part)) * 10 > len(part):
         return start, start + len(part)
     words = part.split()
     if words and len(max(words, key=len)) >= 80 and (run := _RUN.search(part)):
         return start + run.start(), start + len(part)
-    if len(words) >= 40 and "```" not in part:
+    distinct = len(set(words))
+    if len(words) >= 12 and distinct <= 0.1 * len(words) + 1:
+        return start, start + len(part)
+    if len(words) >= 40 and distinct < 0.6 * len(words) and "```" not in part:
         trigrams = len(set(zip(words, words[1:], words[2:], strict=False)))
         if trigrams < 0.35 * (len(words) - 2):
             return start, start + len(part)
-    if len(words) >= 12 and len(set(words)) <= 0.1 * len(words) + 1:
-        return start, start + len(part)
     if not re.search(r"\w", part):
         return start, start + len(part)
     return None

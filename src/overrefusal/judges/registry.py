@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from overrefusal.errors import OverrefusalError
@@ -44,4 +45,19 @@ def get_judge(spec: str, open_model: Callable[[str], Asked] | None = None) -> Ju
         if open_model is None:
             raise OverrefusalError(f"judge {spec!r}: no models can be opened here")
         return LlmJudge(open_model(model), rubric)
+    if spec == "local" and (local := _class("local", "LocalJudge")):
+        return local()
+    if kind == "cascade" and rest and (cascade := _class("cascade", "CascadeJudge")):
+        return cascade(*(get_judge(part, open_model) for part in rest.split(",")))
     raise OverrefusalError(f"unknown judge {spec!r}; write one of: {', '.join(KNOWN)}")
+
+
+def _class(module: str, name: str) -> Callable[..., Judge] | None:
+    """A judge's class, ``None`` where the package was built without it."""
+    try:
+        found = import_module(f"overrefusal.judges.{module}")
+    except ModuleNotFoundError as error:
+        if error.name != f"overrefusal.judges.{module}":
+            raise
+        return None
+    return getattr(found, name, None)
