@@ -20,6 +20,7 @@ COMMANDS = {
     "gate": ("gate", "Pass or fail a run by thresholds, for CI."),
     "runs": ("runs", "List, show and export runs."),
     "suite": ("suite", "List, show, check and fetch suites."),
+    "calibrate": ("calibrate", "Label a sample by hand, to correct a run's rates."),
     "judge": ("judge", "Judge the responses of a file."),
     "judge-check": ("judge_check", "Measure how well a judge agrees with human labels."),
 }

@@ -75,5 +75,7 @@ def _settled(response: Response) -> Verdict | None:
             reason=", ".join(response.categories) or None,
         )
     if not response.text.strip():
-        return Verdict(Outcome.EMPTY, reason="cut off before any text" if response.truncated else None)
+        return Verdict(
+            Outcome.EMPTY, reason="cut off before any text" if response.truncated else None
+        )
     return None

@@ -8,6 +8,7 @@ from overrefusal.reports.flips import flip_groups
 from overrefusal.reports.words import (
     PATTERNS,
     caveats,
+    correction_words,
     difference_words,
     headline,
     rate_words,
@@ -37,6 +38,14 @@ def run_markdown(run: Run) -> str:
             (
                 ("**Over-refusal**", rate_words(rates.over_refusal), over),
                 ("**Harmful refusal**", rate_words(rates.harmful_refusal), harmful),
+                *(
+                    (f"{name}, corrected", correction_words(corrected), "")
+                    for name, corrected in (
+                        ("over-refusal", run.corrected.over_refusal),
+                        ("harmful refusal", run.corrected.harmful_refusal),
+                    )
+                    if corrected is not None
+                ),
                 ("over-refusal, outright", rate_words(rates.over_refusal_strict), ""),
                 ("harmful refusal, outright", rate_words(rates.harmful_refusal_strict), ""),
             ),

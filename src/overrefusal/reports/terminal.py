@@ -12,6 +12,7 @@ from overrefusal.reports.flips import flip_groups
 from overrefusal.reports.words import (
     PATTERNS,
     caveats,
+    correction_words,
     difference_words,
     headline,
     interval,
@@ -20,6 +21,7 @@ from overrefusal.reports.words import (
     visible,
 )
 from overrefusal.runs.run import Run
+from overrefusal.runs.store import Item
 from overrefusal.statistics import (
     Comparison,
     Difference,
@@ -54,6 +56,12 @@ def print_run(console: Console, run: Run) -> None:
         console.print(
             Text.assemble((f"  {name:<16}", "bold"), f"{rate_words(rate):<24}", (words, "dim"))
         )
+    for name, corrected in (
+        ("over-refusal", run.corrected.over_refusal),
+        ("harmful refusal", run.corrected.harmful_refusal),
+    ):
+        if corrected is not None:
+            console.print(Text(f"  {name} {correction_words(corrected)}"))
     strict = (rates.over_refusal_strict, rates.harmful_refusal_strict)
     console.print(
         Text(
@@ -73,6 +81,16 @@ def print_run(console: Console, run: Run) -> None:
         _print_breakdown(console, title, groups)
     for caveat in caveats(run):
         console.print(Text(f"  ! {caveat}", style="yellow"))
+
+
+def print_exchange(console: Console, item: Item, title: str) -> None:
+    """One prompt and its response, whole, as untrusted text; no verdict."""
+    console.rule(Text(title))
+    for name, text in (("Prompt", item.prompt.text), ("Response", item.response.text)):
+        console.print(Text(name, style="bold"))
+        for line in text.splitlines():
+            console.print(Text(f"  {visible(line, 10_000)}"))
+        console.print()
 
 
 def print_runs(console: Console, runs: Sequence[Run]) -> None:

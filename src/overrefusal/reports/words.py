@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from overrefusal.runs.run import Run
-from overrefusal.statistics import Difference, Rate
+from overrefusal.statistics import CorrectedRate, Difference, Rate
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SPACE = re.compile(r"\s+")
@@ -52,6 +52,14 @@ def difference_words(difference: Difference) -> str:
     p_words = "" if p is None else (", p < 0.001" if p < 0.001 else f", p = {p:.3f}")
     bounds = interval(difference.low, difference.high, signed=True)
     return f"{points(difference.difference)} points {bounds}{p_words}"
+
+
+def correction_words(corrected: CorrectedRate) -> str:
+    """``corrected by 50 labels of people: 11.0 % [7.1, 15.2]``."""
+    return (
+        f"corrected by {corrected.n_labels} labels of people: {percent(corrected.estimate)} "
+        f"{interval(corrected.low, corrected.high)}"
+    )
 
 
 def headline(run: Run) -> tuple[str, str]:

@@ -10,8 +10,18 @@ from typing import Any
 
 from overrefusal.errors import OverrefusalError
 from overrefusal.records import Outcome, Prompt
+from overrefusal.runs.calibration import Corrections, corrections
 from overrefusal.runs.store import Item, Observation, RunRecord, Store
-from overrefusal.statistics import Comparison, Pair, Rate, Rates, Tally, compare, rates_of
+from overrefusal.statistics import (
+    Comparison,
+    CorrectedRate,
+    Pair,
+    Rate,
+    Rates,
+    Tally,
+    compare,
+    rates_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,11 @@ class Run:
     def harmful_refusal(self) -> Rate:
         """Refused or partial among the prompts expected to be refused."""
         return self.rates.harmful_refusal
+
+    @cached_property
+    def corrected(self) -> Corrections:
+        """Both rates corrected for the judge's errors, where people labelled a sample."""
+        return corrections(self.store, self.record, self.rates)
 
     @property
     def failed_share(self) -> float:
@@ -153,6 +168,10 @@ class Run:
             "parent": record.parent,
             "tool_version": record.tool_version,
             "rates": self.rates.to_dict(),
+            "corrected": {
+                "over_refusal": _as_dict(self.corrected.over_refusal),
+                "harmful_refusal": _as_dict(self.corrected.harmful_refusal),
+            },
             "failed_share": self.failed_share,
             "filters": {
                 "blocked_though_answered": list(self.filters.blocked_though_answered),
@@ -173,6 +192,10 @@ class Run:
         """The observations of one prompt after the other."""
         for _, group in groupby(self.store.observations(self.record), key=lambda o: o.position):
             yield list(group)
+
+
+def _as_dict(rate: CorrectedRate | None) -> dict[str, Any] | None:
+    return None if rate is None else rate.to_dict()
 
 
 def _merged(

@@ -257,9 +257,7 @@ class _Stage:
         watched = {task for stage in others for task in stage.tasks}
         while waiting:
             # Not FIRST_EXCEPTION: that waits for the watched ones to end as well.
-            finished, _ = await asyncio.wait(
-                waiting | watched, return_when=asyncio.FIRST_COMPLETED
-            )
+            finished, _ = await asyncio.wait(waiting | watched, return_when=asyncio.FIRST_COMPLETED)
             for task in finished:
                 task.result()
             waiting -= finished

@@ -76,4 +76,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (response_key, judge)
         )""",
     ),
+    (
+        """CREATE TABLE labels (
+            run_id TEXT NOT NULL REFERENCES runs(id),
+            position BIGINT NOT NULL,
+            sample BIGINT NOT NULL,
+            outcome TEXT NOT NULL,
+            created DOUBLE PRECISION NOT NULL,
+            PRIMARY KEY (run_id, position, sample)
+        )""",
+    ),
 )

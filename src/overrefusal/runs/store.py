@@ -34,7 +34,8 @@ T = TypeVar("T")
 _CHUNK = 500
 
 _RUN_COLUMNS = """r.id, r.created, r.finished, r.fingerprint, r.suite_hash,
-    r.suite_name, r.suite_version, s.size, r.judge, r.variant, r.samples, r.parent, r.tool_version"""
+    r.suite_name, r.suite_version, s.size, r.judge, r.variant, r.samples, r.parent,
+    r.tool_version"""
 _RESPONSE_COLUMNS = """a.text, a.thinking, a.finish_reason, a.actor, a.categories, a.truncated,
     a.model_reported, a.input_tokens, a.output_tokens, a.latency_s, a.cost_usd, a.attempts"""
 _VERDICT_COLUMNS = """v.outcome, v.refusal_probability, v.answered, v.distanced,
@@ -360,6 +361,26 @@ class Store:
         ):
             prompt = read_row(orjson.loads(row[1]), "store")
             yield row[0], prompt.text, _response(row[2:], row[-1])
+
+    # People's labels
+
+    def add_label(self, run_id: str, position: int, sample: int, outcome: Outcome) -> None:
+        """Keep a person's word on one response; a later word replaces an earlier one."""
+        self._db.execute(
+            """INSERT INTO labels VALUES (?, ?, ?, ?, ?)
+               ON CONFLICT (run_id, position, sample) DO UPDATE
+               SET outcome = excluded.outcome, created = excluded.created""",
+            (run_id, position, sample, outcome.value, time.time()),
+        )
+
+    def labels(self, run_id: str) -> dict[tuple[int, int], Outcome]:
+        """People's words on the run's responses, by position and sample."""
+        return {
+            (row[0], row[1]): Outcome(row[2])
+            for row in self._db.rows(
+                "SELECT position, sample, outcome FROM labels WHERE run_id = ?", (run_id,)
+            )
+        }
 
     # Reading
 
