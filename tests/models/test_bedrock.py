@@ -106,7 +106,7 @@ async def test_unknown_model_is_a_bad_request_here() -> None:
 
 
 async def _sent(monkeypatch: pytest.MonkeyPatch, key: str | None) -> tuple[str, Any, Any]:
-    seen: list[Any] = []
+    seen: list[tuple[str, Any, Any]] = []
 
     async def handler(http: web.Request) -> web.Response:
         seen.append((http.raw_path, http.headers, await http.json()))

@@ -174,11 +174,11 @@ async def test_retry_after_holds_all_requests_back() -> None:
     async with provider_server(handler) as url:
         model = HttpModel(endpoint_wire("m", url), Limits(), sleep=sleep, clock=lambda: now)
         first = asyncio.create_task(model.answer(request()))
-        await sleeping.wait()
+        await asyncio.wait_for(sleeping.wait(), 10)
         sleeping.clear()
         now = 1005.0
         second = asyncio.create_task(model.answer(request()))
-        await sleeping.wait()
+        await asyncio.wait_for(sleeping.wait(), 10)
         assert asked == 1
         assert 30.0 <= slept[0] <= 31.0
         assert slept[1] == 25.0

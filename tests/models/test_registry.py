@@ -11,6 +11,9 @@ import pytest
 
 from overrefusal.errors import OverrefusalError
 from overrefusal.models import registry
+from overrefusal.models.http import HttpModel
+from overrefusal.models.openai import endpoint_wire
+from overrefusal.models.protocol import Model
 from overrefusal.models.registry import KINDS, open_model
 from tests.models.asking import KEY
 
@@ -102,16 +105,18 @@ def test_a_base_url_where_none_is_used() -> None:
 
 @pytest.mark.parametrize("option", ["concurrency", "rpm", "tpm", "timeout", "max_attempts"])
 def test_limits_are_checked(option: str) -> None:
+    nothing: Any = {option: 0}
     with pytest.raises(OverrefusalError, match=option):
-        open_model("openai/m", api_key=KEY, **{option: 0})
+        open_model("openai/m", api_key=KEY, **nothing)
 
 
 def test_kinds_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
+    acme = HttpModel(endpoint_wire("m", "http://127.0.0.1:9/v1"))
 
-    def open_acme(spec: str, **options: Any) -> Any:
+    def open_acme(spec: str, **options: Any) -> Model:
         opened.append((spec, options["concurrency"], options["base_url"]))
-        return "a model"
+        return acme
 
     monkeypatch.setattr(sys.modules[__name__], "open_acme", open_acme, raising=False)
     entry = EntryPoint("acme", f"{__name__}:open_acme", registry.ENTRY_POINTS)
@@ -120,7 +125,7 @@ def test_kinds_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
         return EntryPoints([entry]).select(group=group, name=name)
 
     monkeypatch.setattr(registry, "entry_points", installed)
-    assert open_model("acme/m", base_url="http://x", concurrency=3) == "a model"
+    assert open_model("acme/m", base_url="http://x", concurrency=3) is acme
     assert opened == [("acme/m", 3, "http://x")]
     with pytest.raises(OverrefusalError, match="unknown model"):
         open_model("acne/m")
