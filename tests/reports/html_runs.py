@@ -44,7 +44,9 @@ class Doorman:
 
     async def answer(self, request):
         prompt = self.prompts[request.prompt_id]
-        lot = chance("decline", prompt.id) * 0.8 + chance(self.seed, prompt.id, request.sample) * 0.2
+        lot = (
+            chance("decline", prompt.id) * 0.8 + chance(self.seed, prompt.id, request.sample) * 0.2
+        )
         pick = chance("text", prompt.id, request.sample)
         if self.with_filter and pick > 0.985:
             return Response(actor=Actor.FILTER_INPUT, categories=("violence",))
@@ -72,14 +74,22 @@ class ByHeart:
         verdicts = []
         for exchange in exchanges:
             text = exchange.response.text
-            doubt = chance(text, exchange.prompt) ** 3 / 2
+            doubt = chance(text, exchange.prompt) ** 7 / 2
             if text in REFUSALS:
                 end = text.index(".") + 1
-                verdicts.append(Verdict(Outcome.REFUSED, 1 - doubt, 0.05, 0.9, Evidence(0, end, "declines")))
+                verdicts.append(
+                    Verdict(Outcome.REFUSED, 1 - doubt, 0.05, 0.9, Evidence(0, end, "declines"))
+                )
             elif text in PARTIALS:
-                verdicts.append(Verdict(Outcome.PARTIAL, 0.75 - doubt / 2, 0.4, 0.6, Evidence(0, 38, "declines")))
+                verdicts.append(
+                    Verdict(
+                        Outcome.PARTIAL, 0.75 - doubt / 2, 0.4, 0.6, Evidence(0, 38, "declines")
+                    )
+                )
             else:
-                verdicts.append(Verdict(Outcome.COMPLIED, doubt, 0.95, 0.02, Evidence(0, 5, "answers")))
+                verdicts.append(
+                    Verdict(Outcome.COMPLIED, doubt, 0.95, 0.02, Evidence(0, 5, "answers"))
+                )
         return verdicts
 
     async def close(self):

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from overrefusal.reports.html.charts import rate_bar
-from overrefusal.reports.html.markup import browse_link, escaped
+from overrefusal.reports.html.markup import browse_link, escaped, rate_cell
 from overrefusal.reports.html.subjects import Subject
-from overrefusal.reports.words import PATTERNS, interval, percent
+from overrefusal.reports.words import PATTERNS
 from overrefusal.statistics import Rate, Sides
 
 _RUNS = 4
 """More runs than these side by side in a breakdown are no table that a person reads."""
-_SHOWN = 12
-"""Groups shown at once; the others unfold."""
+_LINES = 24
+"""Lines shown at once; further groups unfold."""
 
 
 def breakdowns(subjects: Sequence[Subject]) -> str:
     """A table for each of the three, where a run has more than one group."""
     shown = _shown(subjects)
     parts = []
-    for title, facet in (("Pattern", "pattern"), ("Category", "category"), ("Language", "language")):
+    for title, facet in (
+        ("Pattern", "pattern"),
+        ("Category", "category"),
+        ("Language", "language"),
+    ):
         groups = [getattr(subject.run.rates, f"by_{facet}") for subject in shown]
         names = list(dict.fromkeys(name for group in groups for name in group))
         if len(names) > 1:
@@ -60,17 +63,18 @@ def _table(
     subjects: Sequence[Subject],
     groups: Sequence[dict[str, Sides]],
 ) -> str:
+    at_once = min(12, _LINES // len(subjects))
     bodies = [_group(name, facet, subjects, groups) for name in names]
     head = (
         f'<thead><tr><th scope="col">{title}</th><th scope="col">Over-refusal</th>'
         '<th scope="col">Harmful refusal</th></tr></thead>'
     )
     caption = f'<caption class="away">Rates by {title.lower()}</caption>'
-    table = f'<table class="breakdown">{caption}{head}{"".join(bodies[:_SHOWN])}</table>'
-    if len(bodies) > _SHOWN:
+    table = f'<table class="breakdown">{caption}{head}{"".join(bodies[:at_once])}</table>'
+    if len(bodies) > at_once:
         table += (
-            f"<details><summary>{len(bodies) - _SHOWN} more</summary>"
-            f'<table class="breakdown">{caption}{head}{"".join(bodies[_SHOWN:])}</table></details>'
+            f"<details><summary>{len(bodies) - at_once} more</summary>"
+            f'<table class="breakdown">{caption}{head}{"".join(bodies[at_once:])}</table></details>'
         )
     return f"<h3>By {title.lower()}</h3>{table}"
 
@@ -83,31 +87,21 @@ def _group(
     if len(subjects) == 1:
         return f'<tbody><tr><th scope="row">{label}</th>{_cells(groups[0].get(name))}</tr></tbody>'
     rows = "".join(
-        f'<tr><th scope="row" class="run">{_run(number, subject)}</th>{_cells(group.get(name))}</tr>'
-        for number, (subject, group) in enumerate(zip(subjects, groups, strict=True), 1)
+        f'<tr><th scope="row" class="run">{escaped(subject.run.name, 40)}</th>'
+        f"{_cells(group.get(name))}</tr>"
+        for subject, group in zip(subjects, groups, strict=True)
     )
     return f'<tbody><tr><th scope="rowgroup" colspan="3">{label}</th></tr>{rows}</tbody>'
-
-
-def _run(number: int, subject: Subject) -> str:
-    return (
-        f'<span class="away">{escape(subject.run.id)}</span>{escaped(subject.run.name, 40)}'
-    )
 
 
 def _cells(sides: Sides | None) -> str:
     if sides is None:
         return "<td></td><td></td>"
-    return (
-        f"<td>{_cell(sides.over_refusal, 'over')}</td><td>{_cell(sides.harmful_refusal, 'harm')}</td>"
-    )
+    over, harm = _cell(sides.over_refusal, "over"), _cell(sides.harmful_refusal, "harm")
+    return f"<td>{over}</td><td>{harm}</td>"
 
 
 def _cell(rate: Rate, side: str) -> str:
     if rate.estimate is None:
-        return '<span class="soft">no such prompts</span>'
-    return (
-        f'<span class="figure-cell">{percent(rate.estimate)}</span> '
-        f'<span class="soft">{interval(rate.low, rate.high)} n = {rate.n}</span>'
-        f"{rate_bar(rate, side)}"
-    )
+        return '<span class="soft">–</span>'
+    return f"{rate_cell(rate)}{rate_bar(rate, side)}"

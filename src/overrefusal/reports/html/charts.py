@@ -1,4 +1,4 @@
-"""Drawings as SVG. Colours come from the style sheet by class, so that both themes and print fit."""
+"""Drawings as SVG. Colours come from the style sheet by class, so that both themes fit."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def histogram(answer: Sequence[int], refuse: Sequence[int], label: str) -> str:
                 f"{(i + 1) / len(answer):.2f}: {n}</title></rect>"
             )
     ticks = "".join(
-        f'<text class="tick" x="{20 + t * 560:.0f}" y="164">{t:g}</text>' for t in (0, 0.2, 0.5, 0.8, 1)
+        f'<text class="tick" x="{20 + t * 560:.0f}" y="164">{t:g}</text>'
+        for t in (0, 0.2, 0.5, 0.8, 1)
     )
     return (
         f'<svg class="histogram" viewBox="0 0 600 190" role="img" aria-label="{label}">'
@@ -100,12 +101,12 @@ def plane(spots: Sequence[Spot], label: str) -> str:
         line = "L".join(f"{x(p.over_refusal):.1f} {y(p.harmful_refusal):.1f}" for p in front)
         parts.append(f'<path class="front" d="M{line}"/>')
     on_front = {point.name for point in front}
-    for spot in shown:
-        parts.append(
-            f'<path class="cross" d="M{x(spot.over.low or 0):.1f} {y(spot.harm.estimate or 0):.1f}'
-            f"H{x(spot.over.high or 0):.1f}M{x(spot.over.estimate or 0):.1f} "
-            f'{y(spot.harm.low or 0):.1f}V{y(spot.harm.high or 0):.1f}"/>'
-        )
+    parts += [
+        f'<path class="cross" d="M{x(spot.over.low or 0):.1f} {y(spot.harm.estimate or 0):.1f}'
+        f"H{x(spot.over.high or 0):.1f}M{x(spot.over.estimate or 0):.1f} "
+        f'{y(spot.harm.low or 0):.1f}V{y(spot.harm.high or 0):.1f}"/>'
+        for spot in shown
+    ]
     for spot in reversed(shown):
         cx, cy = x(spot.over.estimate or 0), y(spot.harm.estimate or 0)
         kind = "best" if str(spot.number) in on_front else "rest"
@@ -146,9 +147,9 @@ def _grid(right: float, bottom: float) -> str:
     middle = _TOP + _HEIGHT / 2
     parts.append(
         f'<text class="name" x="{_LEFT + _WIDTH / 2}" y="{_TOP + _HEIGHT + 46}">'
-        "over-refusal, % of responses to prompts that should be answered</text>"
+        "over-refusal, % of responses (should be answered)</text>"
         f'<text class="name" transform="translate(16 {middle}) rotate(-90)">'
-        "harmful refusal, % of responses</text>"
+        "harmful refusal, % of responses (should be refused)</text>"
         f'<text class="corner" x="{_LEFT + 10}" y="{_TOP + 20}">↖ better</text>'
     )
     return "".join(parts)

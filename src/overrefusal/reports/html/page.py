@@ -6,6 +6,7 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from importlib.resources import files as package_files
 from itertools import islice
@@ -48,10 +49,8 @@ def write_html(path: Path, runs: Sequence[Run], baseline: Run | None = None) -> 
         raise OverrefusalError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         # Where it went to its place there is nothing left; where it could not, neither.
-        try:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        except OSError:
-            pass
 
 
 def _write(out: IO[bytes], runs: Sequence[Run], baseline: Run | None) -> None:

@@ -28,7 +28,10 @@ def settings_of(run: Run) -> list[tuple[str, str]]:
         ("system prompt", str(variant.get("system") or "none")),
         ("sampling", drawn or "left to the provider"),
         ("samples a prompt", str(record.samples)),
-        ("suite", f"{record.suite_name} version {record.suite_version}, {record.suite_size} prompts"),
+        (
+            "suite",
+            f"{record.suite_name} version {record.suite_version}, {record.suite_size} prompts",
+        ),
         ("suite hash", f"sha256:{record.suite_hash}"),
         ("judge", record.judge),
         ("run", record.id + (f", judging run {record.parent} again" if record.parent else "")),

@@ -42,9 +42,7 @@ def rows(runs: Sequence[Run]) -> Iterator[Row]:
             yield Row(suite, next(iter(items.values()))[0].prompt, items)
 
 
-def _placed(
-    number: int, run: Run, positions: dict[str, int]
-) -> Iterator[tuple[int, int, Item]]:
+def _placed(number: int, run: Run, positions: dict[str, int]) -> Iterator[tuple[int, int, Item]]:
     for item in run.items():
         # A run that still goes on may have grown since the positions were read.
         if item.prompt.id in positions:

@@ -11,8 +11,8 @@ from overrefusal.records import Actor, Expected, Outcome
 from overrefusal.reports.flips import flip_groups
 from overrefusal.reports.html.breakdown import breakdowns
 from overrefusal.reports.html.charts import Spot, front_of, histogram, plane, rate_bar
-from overrefusal.reports.html.index import UNSURE, Index
-from overrefusal.reports.html.markup import browse_link, escaped
+from overrefusal.reports.html.index import UNSURE, Index, JudgeCounts
+from overrefusal.reports.html.markup import browse_link, escaped, rate_cell
 from overrefusal.reports.html.reproduce import command_of, settings_of
 from overrefusal.reports.html.subjects import Subject, flip_kind
 from overrefusal.reports.words import (
@@ -29,7 +29,7 @@ from overrefusal.statistics import Difference, Rate
 
 def summary(subjects: Sequence[Subject], index: Index) -> dict[str, str]:
     """Markup for each slot of the template, by name."""
-    return {
+    slots = {
         "heading": _heading(subjects),
         "headline": _headline(subjects),
         "caveats": _caveats(subjects),
@@ -39,9 +39,9 @@ def summary(subjects: Sequence[Subject], index: Index) -> dict[str, str]:
         "flips": _flips(subjects),
         "actors": _actors(subjects, index),
         "judge": _judge(subjects, index),
-        "about": _about(subjects),
-        "version": escape(__version__),
     }
+    unbroken = {name: text.replace(" %", "\N{NO-BREAK SPACE}%") for name, text in slots.items()}
+    return {**unbroken, "about": _about(subjects), "version": escape(__version__)}
 
 
 def run_label(subject: Subject) -> str:
@@ -96,11 +96,12 @@ def _figure(
         if difference is not None
         else ""
     )
+    bounds = interval(rate.low, rate.high) or "unknown"
     number = percent(rate.estimate).replace(" %", '<span class="unit"> %</span>')
     return (
         f'<div class="figure {side}"><h3>{name} <span class="soft">{direction}</span></h3>'
         f'<p class="number">{number}</p>'
-        f'<p class="interval">95 % interval {interval(rate.low, rate.high) or "unknown"}</p>'
+        f'<p class="interval">95 % interval <span>{bounds}</span></p>'
         f"{rate_bar(rate, side)}"
         f"<p>{escape(words[:1].upper() + words[1:])}.</p>"
         f'<p class="soft">Refused outright, partial answers counted as answered: '
@@ -113,7 +114,9 @@ def _gist(run: Run) -> str:
     over, harm = run.over_refusal, run.harmful_refusal
     halves = []
     if over.estimate is not None:
-        halves.append(f"Of 100 such prompts that it should answer, expect it to decline {_of_100(over)}")
+        halves.append(
+            f"Of 100 such prompts that it should answer, expect it to decline {_of_100(over)}"
+        )
     if harm.estimate is not None:
         start = "of" if halves else "Of"
         halves.append(f"{start} 100 that it should refuse, expect it to decline {_of_100(harm)}")
@@ -155,7 +158,7 @@ def _plane(subjects: Sequence[Subject]) -> str:
         f'<tr><td><span class="dot">{spot.number}</span></td>'
         f'<th scope="row">{run_label(subject)}'
         f"{_STAR if str(spot.number) in best and len(subjects) > 1 else ''}</th>"
-        f"<td>{_cell(spot.over)}</td><td>{_cell(spot.harm)}</td></tr>"
+        f"<td>{rate_cell(spot.over)}</td><td>{rate_cell(spot.harm)}</td></tr>"
         for subject, spot in zip(subjects, spots, strict=True)
     )
     label = "; ".join(
@@ -175,14 +178,8 @@ def _plane(subjects: Sequence[Subject]) -> str:
         '<div class="scroll" tabindex="0" role="region" aria-label="Runs"><table><thead><tr>'
         '<th scope="col"><span class="away">Number</span></th>'
         '<th scope="col">Run</th><th scope="col">Over-refusal</th>'
-        f'<th scope="col">Harmful refusal</th></tr></thead><tbody>{rows}</tbody></table></div></div>'
-    )
-
-
-def _cell(rate: Rate) -> str:
-    return (
-        f'<span class="figure-cell">{percent(rate.estimate)}</span> '
-        f'<span class="soft">{interval(rate.low, rate.high)} n = {rate.n}</span>'
+        f'<th scope="col">Harmful refusal</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        "</div>"
     )
 
 
@@ -211,8 +208,8 @@ def _pairs(subjects: Sequence[Subject], index: Index) -> str:
         for key, kind, words in _PAIR_KINDS
     )
     return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Contrast pairs, counted"><table>'
-        f'<thead><tr><th scope="col">The model …</th>{head}</tr></thead>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="Contrast pairs, counted">'
+        f'<table><thead><tr><th scope="col">The model …</th>{head}</tr></thead>'
         f'<tbody>{body}</tbody></table></div><div class="cards" id="pair-cards"></div>'
     )
 
@@ -241,9 +238,10 @@ def _flips(subjects: Sequence[Subject]) -> str:
     return "".join(parts) + '<div class="cards" id="flip-cards"></div>'
 
 
+_DECLINED = (Outcome.REFUSED, Outcome.PARTIAL)
 _ACTORS = (
-    ("the model, in its text", None, (Outcome.REFUSED, Outcome.PARTIAL)),
-    ("the model, through the API's refusal field", Actor.MODEL_API, (Outcome.REFUSED, Outcome.PARTIAL)),
+    ("the model, in its text", None, _DECLINED),
+    ("the model, through the API's refusal field", Actor.MODEL_API, _DECLINED),
     ("a filter on the input", Actor.FILTER_INPUT, (Outcome.FILTERED,)),
     ("a filter on the output", Actor.FILTER_OUTPUT, (Outcome.FILTERED,)),
 )  # fmt: skip
@@ -272,50 +270,57 @@ def _actors(subjects: Sequence[Subject], index: Index) -> str:
 def _judge(subjects: Sequence[Subject], index: Index) -> str:
     parts = []
     for number, subject in enumerate(subjects):
-        over, harm = index.judged[number][Expected.ANSWER], index.judged[number][Expected.REFUSE]
+        counts = index.judged[number]
         title = f"<h3>{run_label(subject)}</h3>" if len(subjects) > 1 else ""
-        parts.append(f"{title}<p>Judge <code>{escaped(subject.run.record.judge, 120)}</code>.")
-        known, unknown = over.n + harm.n, over.unknown + harm.unknown
-        if not known:
-            parts.append(" It gives no probabilities, so how sure it was is not known.</p>")
-            continue
-        unsure = over.unsure + harm.unsure
-        link = browse_link(
-            f"{unsure} of {known} verdicts are uncertain", sure="no", run=subject.run.id
-        )
+        identity = escaped(subject.run.record.judge, 120)
         parts.append(
-            f" {link} (refusal probability between {UNSURE[0]} and {UNSURE[1]}; shaded). If its "
-            f"probabilities are calibrated, about {over.doubt + harm.doubt:.0f} verdicts are wrong"
-            f"{_weighted(over.total, over.n, harm.total, harm.n)}."
-            + (f" {unknown} verdicts carry no probability." if unknown else "")
-            + " The intervals above hold for the prompts drawn and take the verdicts as given.</p>"
-            + f"<figure>{histogram(over.bins, harm.bins, 'Histogram of refusal probabilities')}"
-            '<figcaption><span class="key over"></span> should be answered, upwards; '
-            '<span class="key harm"></span> should be refused, downwards; counts on a square-root '
-            "scale.</figcaption></figure>"
+            f"<div>{title}<p>Judge <code>{identity}</code>. "
+            f"{_certainty(subject, counts[Expected.ANSWER], counts[Expected.REFUSE])}</div>"
         )
-    return "".join(parts)
-
-
-def _weighted(over: float, n_over: int, harm: float, n_harm: int) -> str:
-    if not n_over or not n_harm:
-        return ""
     return (
-        "; counting each response by its probability instead of its verdict, over-refusal is "
-        f"{percent(over / n_over)} and harmful refusal {percent(harm / n_harm)}"
+        '<p class="soft">Intervals hold for the prompts drawn and take the verdicts as given. '
+        f"A verdict is uncertain where the judge's refusal probability lies between {UNSURE[0]} "
+        f'and {UNSURE[1]} (shaded).</p><div class="tables">{"".join(parts)}</div>'
+    )
+
+
+def _certainty(subject: Subject, over: JudgeCounts, harm: JudgeCounts) -> str:
+    """How sure the judge was: the rest of a paragraph, and a histogram."""
+    known, unknown = over.n + harm.n, over.unknown + harm.unknown
+    if not known:
+        return "It gives no probabilities, so how sure it was is not known.</p>"
+    unsure = browse_link(
+        f"{over.unsure + harm.unsure} of {known} verdicts are uncertain",
+        sure="no",
+        run=subject.run.id,
+    )
+    weighted = ""
+    if over.n and harm.n:
+        weighted = (
+            " Counting each response by its probability instead of its verdict, over-refusal is "
+            f"{percent(over.total / over.n)} and harmful refusal {percent(harm.total / harm.n)}."
+        )
+    without = f" {unknown} verdicts carry no probability." if unknown else ""
+    return (
+        f"{unsure}; if its probabilities are calibrated, about {over.doubt + harm.doubt:.0f} are "
+        f"wrong.{weighted}{without}</p>"
+        f"<figure>{histogram(over.bins, harm.bins, 'Histogram of refusal probabilities')}"
+        '<figcaption><span class="key over"></span> should be answered, upwards; '
+        '<span class="key harm"></span> should be refused, downwards; counts on a square-root '
+        "scale.</figcaption></figure>"
     )
 
 
 def _about(subjects: Sequence[Subject]) -> str:
     parts = []
     for subject in subjects:
+        command = escape(command_of(subject.run))
         entries = "".join(
             f"<dt>{escape(name)}</dt><dd>{escaped(value, 600)}</dd>"
             for name, value in settings_of(subject.run)
         )
         parts.append(
             f"<h3>{run_label(subject)}</h3><dl>{entries}</dl>"
-            f'<pre tabindex="0" aria-label="Command to reproduce"><code>{escape(command_of(subject.run))}'
-            "</code></pre>"
+            f'<pre tabindex="0" aria-label="Command to reproduce"><code>{command}</code></pre>'
         )
     return "".join(parts)

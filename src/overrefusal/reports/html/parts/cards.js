@@ -61,7 +61,15 @@ class Cards {
 
   async card(entry) {
     const halves = await Promise.all(this.halves(entry, this.run).map((half) => this.half(...half)));
-    return el("article", { class: "card" }, el("h4", {}, this.kinds[entry.kind]), ...halves);
+    const card = el("article", { class: "card" }, el("h4", {}, this.kinds[entry.kind]));
+    const questions = halves.map((half) => half.querySelector(".asked"));
+    // Before and after are of one prompt, which is then said once.
+    if (questions[0] && questions[0].textContent === questions[1]?.textContent) {
+      questions[1].remove();
+      card.append(questions[0]);
+    }
+    card.append(...halves);
+    return card;
   }
 
   async half(label, row, run) {
@@ -73,7 +81,7 @@ class Cards {
       el("p", { class: "who" }, `${label} `, ...badges(data, row, run)),
       el("p", { class: "asked", dir: "auto" }, ...excerpt(lastTurn(content), [], 400)),
       el("p", { class: "said clamp", dir: "auto" }, ...clipped(sample)),
-      el("p", { class: "who" }, el("a", { href: linkTo(data, row, run) }, "open")));
+      el("p", { class: "who" }, el("a", { href: linkTo(data, row, run) }, "all of it", el("span", { class: "away" }, ` (${safe(content.id).slice(0, 80)})`))));
   }
 }
 
