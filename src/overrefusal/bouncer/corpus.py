@@ -13,6 +13,9 @@ from overrefusal.errors import OverrefusalError
 from overrefusal.records import Group, Message
 
 SHARES = {Group.HARMFUL: 0.32, Group.SUSPICIOUS: 0.34, Group.PLAIN: 0.34}
+OPENINGS = 0.6
+"""Share of the rows that end with a reply's first tokens: these decide what it does, and the rest
+is learned from fewer."""
 LANGUAGE_WEIGHTS = (0.34, 0.22, 0.22, 0.22)
 
 
@@ -51,11 +54,14 @@ def rows(
     for e in examples(n, seed, words):
         texts += [render(conversation(e)), reply(e, rng)]
     ids = encode(texts)
-    return [
-        Row((*ids[i], *ids[i + 1], END), len(ids[i]))
-        for i in range(0, len(ids), 2)
-        if len(ids[i]) + len(ids[i + 1]) < 250
-    ]
+    out: list[Row] = []
+    for i in range(0, len(ids), 2):
+        answer = [*ids[i + 1], END]
+        if rng.random() < OPENINGS:
+            answer = answer[:4]
+        if len(ids[i]) + len(answer) < 200:
+            out.append(Row((*ids[i], *answer), len(ids[i])))
+    return out
 
 
 def neutral_words(per_language: int = 12_000) -> dict[str, list[str]]:

@@ -116,13 +116,12 @@ def example(
         text = _beside(rng, text, rng.choice(lex.words["cover"]))
     if rng.random() < 0.22:
         text = _beside(rng, text, rng.choice(lex.words["filler"]))
-    if neutral and rng.random() < 0.12:
+    if neutral and rng.random() < 0.08:
         text = _beside(rng, text, _neutral_sentence(rng, lex, neutral, held_out))
     system, fitting = None, False
-    if not bare and (draw := rng.random()) < 0.3:
-        fitting = draw < 0.18
-        section = "system_fit" if fitting else "system_plain"
-        system = _fill(rng, lex, rng.choice(lex.words[section]))
+    if not bare and (draw := rng.random()) < 0.2:
+        fitting = draw < 0.14
+        system = _system(rng, lex, fitting)
     turns: tuple[Message, ...] = ()
     if not bare and rng.random() < 0.08:
         user, assistant = rng.choice(lex.frames["turns"])
@@ -193,17 +192,19 @@ def _request(
         )
     if intent == "plain":
         draw = rng.random()
-        if draw < 0.3:
-            noun = rng.choice(lex.words["nouns"])
-            if neutral and rng.random() < 0.6:
-                noun = " ".join(rng.choices(neutral, k=rng.randint(1, 2)))
+        if draw < 0.22:
+            things = [_thing(rng, lex, neutral) for _ in "ts"]
+            family, frame = _frame(rng, lex, "everyday", held_out)
+            return family, frame.replace("{t}", things[0]).replace("{s}", things[1]), things[0]
+        if draw < 0.36:
+            noun = _thing(rng, lex, neutral)
             family, frame = _frame(rng, lex, rng.choice(("about", "about", "history")), held_out)
             return family, frame.replace("{t}", noun), noun
-        if draw < 0.42:
+        if draw < 0.45:
             family, frame = _frame(rng, lex, "fiction", held_out, "{t}")
             noun = rng.choice(lex.words["nouns"])
             return family, frame.replace("{t}", noun), noun
-        if draw < 0.5:
+        if draw < 0.52:
             family, frame = _frame(rng, lex, "work", held_out)
             noun = rng.choice(lex.words["nouns"])
             phrase = lex.phrases["plain"].draw(rng)
@@ -226,6 +227,12 @@ def _request(
     key = phrase.key if "{d}" in frame else topic
     frame = frame.replace("{t}", topic).replace("{d}", phrase.text)
     return family, _fill(rng, lex, frame), key
+
+
+def _thing(rng: random.Random, lex: Lexicon, neutral: Sequence[str]) -> str:
+    if neutral and rng.random() < 0.6:
+        return " ".join(rng.choices(neutral, k=rng.randint(1, 2)))
+    return rng.choice(lex.words["nouns"])
 
 
 def _ask(
@@ -267,6 +274,18 @@ def _frame(
         if (family in HELD_OUT) == held_out and having in frame
     ]
     return rng.choice(frames)
+
+
+def _system(rng: random.Random, lex: Lexicon, fitting: bool) -> str:
+    if not fitting:
+        lines = lex.words["system_plain"]
+        return rng.choice((*lines, lex.words["system_who"][-1]))
+    if rng.random() < 0.3:
+        return _fill(rng, lex, rng.choice(lex.words["system_fit"]))
+    parts = [rng.choice(lex.words["system_who"]), rng.choice(lex.words["system_allow"])]
+    if rng.random() < 0.4:
+        parts.append(rng.choice(lex.words["system_allow"]))
+    return " ".join(parts)
 
 
 def _fill(rng: random.Random, lex: Lexicon, frame: str) -> str:

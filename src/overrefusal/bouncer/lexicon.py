@@ -27,9 +27,15 @@ CATEGORIES = (
     "misinformation",
     "extremism",
     "chemical",
+    "legal",
+    "workplace",
+    "animals",
+    "medical",
+    "environment",
+    "driving",
 )
-FRAMES = ("ask", "about", "history", "fiction", "work", "jailbreak", "turns")
-LINES = ("purpose", "filler", "cover", "system_fit", "system_plain", "refuse", "partial")
+FRAMES = ("ask", "about", "history", "fiction", "work", "everyday", "jailbreak", "turns")
+LINES = ("purpose", "filler", "cover", "system_fit", "system_who", "system_allow", "system_plain", "refuse", "partial")
 GERMAN_CLAUSES = ("um ", "damit ", "ohne dass ", "und ", "obwohl ")
 
 
@@ -121,7 +127,7 @@ def _sections(text: str) -> dict[str, list[str]]:
     out: dict[str, list[str]] = {}
     for line in text.splitlines():
         if line.startswith("[") and line.endswith("]") and " " not in line:
-            out[line[1:-1]] = lines = []
+            lines = out.setdefault(line[1:-1], [])
         elif line.strip():
             lines.append(line)
     return out

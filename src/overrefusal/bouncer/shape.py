@@ -11,7 +11,7 @@ class Shape:
 
     vocab: int = 5120
     hidden: int = 128
-    layers: int = 5
+    layers: int = 4
     heads: int = 4
     mlp: int = 344
     positions: int = 512

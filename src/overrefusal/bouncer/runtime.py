@@ -1,0 +1,141 @@
+"""Greedy generation of a Llama in numpy, batched, with a KV cache.
+
+Single precision throughout. The rows of a batch are of one length where that is possible and
+right-padded where it is not, so that no row's result depends on the others'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from overrefusal.bouncer.shape import Shape
+
+Array = NDArray[np.float32]
+Ids = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class _Cache:
+    """Keys and values of one layer: (rows, heads, positions, head width)."""
+
+    keys: Array
+    values: Array
+
+
+class NumpyLlama:
+    """The weights, laid out for the matrix products of generation."""
+
+    def __init__(self, shape: Shape, weights: dict[str, Array]) -> None:
+        self.shape = shape
+        self._embedding = weights["embed_tokens.weight"]
+        self._norm = weights["norm"]
+        self._layers = [
+            {
+                "norm1": weights[f"layers.{i}.input_layernorm"],
+                "norm2": weights[f"layers.{i}.post_attention_layernorm"],
+                "qkv": _stacked(weights, i, "q_proj", "k_proj", "v_proj"),
+                "o": _stacked(weights, i, "o_proj"),
+                "gate_up": _stacked(weights, i, "gate_proj", "up_proj"),
+                "down": _stacked(weights, i, "down_proj"),
+            }
+            for i in range(shape.layers)
+        ]
+        half = np.arange(0, shape.head, 2, dtype=np.float32) / np.float32(shape.head)
+        frequencies = (1.0 / np.float32(shape.rope_theta) ** half).astype(np.float32)
+        angles = np.outer(np.arange(shape.positions, dtype=np.float32), frequencies)
+        self._cos = np.concatenate([np.cos(angles)] * 2, axis=-1).astype(np.float32)
+        self._sin = np.concatenate([np.sin(angles)] * 2, axis=-1).astype(np.float32)
+
+    def generate(self, prompts: Sequence[Sequence[int]], limits: Sequence[int], end: int) -> list[list[int]]:
+        """The most likely continuations of ``prompts``, each of at most its limit of tokens.
+
+        A continuation that ended includes ``end``. A row leaves the batch when it is done.
+        """
+        rows = len(prompts)
+        lengths = np.array([len(p) for p in prompts])
+        capacity = int(lengths.max()) + max(limits)
+        ids = np.zeros((rows, int(lengths.max())), dtype=np.int64)
+        for i, prompt in enumerate(prompts):
+            ids[i, : len(prompt)] = prompt
+        s = self.shape
+        caches = [
+            _Cache(
+                np.zeros((rows, s.heads, capacity, s.head), np.float32),
+                np.zeros((rows, s.heads, capacity, s.head), np.float32),
+            )
+            for _ in range(s.layers)
+        ]
+        out: list[list[int]] = [[] for _ in prompts]
+        alive = np.arange(rows)
+        hidden = self._forward(ids, np.zeros(rows, dtype=np.int64), caches)
+        last = hidden[np.arange(rows), lengths - 1]
+        while True:
+            chosen = np.argmax(_rms(last, self._norm, s.eps) @ self._embedding.T, axis=-1)
+            for row, token in zip(alive, chosen, strict=True):
+                out[row].append(int(token))
+            keep = np.array(
+                [
+                    t != end and len(out[r]) < limits[r] and lengths[r] < s.positions
+                    for r, t in zip(alive, chosen, strict=True)
+                ]
+            )
+            if not keep.any():
+                return out
+            if not keep.all():
+                alive, chosen = alive[keep], chosen[keep]
+                caches = [_Cache(c.keys[keep], c.values[keep]) for c in caches]
+            last = self._forward(chosen[:, None], lengths[alive], caches)[:, 0]
+            lengths[alive] += 1
+
+    def _forward(self, ids: Ids, starts: Ids, caches: list[_Cache]) -> Array:
+        """Hidden states (rows, tokens, hidden); token ``j`` of row ``i`` is at ``starts[i] + j``."""
+        s = self.shape
+        rows, tokens = ids.shape
+        positions = np.minimum(starts[:, None] + np.arange(tokens), s.positions - 1)
+        cos, sin = self._cos[positions][:, None], self._sin[positions][:, None]
+        total = int(starts.max()) + tokens
+        hidden_from = np.where(np.arange(total) <= positions[..., None], 0.0, -np.inf)
+        mask = hidden_from.astype(np.float32)[:, None]
+        where = starts[:, None] + np.arange(tokens)
+        index = np.arange(rows)[:, None]
+        x: Array = self._embedding[ids]
+        for layer, cache in zip(self._layers, caches, strict=True):
+            h = _rms(x, layer["norm1"], s.eps) @ layer["qkv"]
+            q, k, v = (
+                y.reshape(rows, tokens, s.heads, s.head).transpose(0, 2, 1, 3)
+                for y in np.split(h, 3, axis=-1)
+            )
+            cache.keys[index, :, where] = _rotate(k, cos, sin).transpose(0, 2, 1, 3)
+            cache.values[index, :, where] = v.transpose(0, 2, 1, 3)
+            scores = _rotate(q, cos, sin) @ cache.keys[:, :, :total].transpose(0, 1, 3, 2)
+            scores = scores * np.float32(s.head**-0.5) + mask
+            scores -= scores.max(axis=-1, keepdims=True)
+            np.exp(scores, out=scores)
+            scores /= scores.sum(axis=-1, keepdims=True)
+            mixed = (scores @ cache.values[:, :, :total]).transpose(0, 2, 1, 3)
+            x = x + mixed.reshape(rows, tokens, -1) @ layer["o"]
+            gate, up = np.split(_rms(x, layer["norm2"], s.eps) @ layer["gate_up"], 2, axis=-1)
+            x = x + (gate / (1 + np.exp(-gate)) * up) @ layer["down"]
+        return x
+
+
+def _stacked(weights: dict[str, Array], layer: int, *names: str) -> Array:
+    parts = [weights[f"layers.{layer}.{n}.weight"] for n in names]
+    return np.ascontiguousarray(np.concatenate(parts).T)
+
+
+def _rms(x: Array, scale: Array, eps: float) -> Array:
+    mean = np.mean(np.square(x), axis=-1, keepdims=True)
+    out: Array = x * (1 / np.sqrt(mean + np.float32(eps))) * scale
+    return out
+
+
+def _rotate(x: Array, cos: Array, sin: Array) -> Array:
+    half = x.shape[-1] // 2
+    turned = np.concatenate([-x[..., half:], x[..., :half]], axis=-1)
+    out: Array = x * cos + turned * sin
+    return out
