@@ -53,11 +53,9 @@ def _split_tags(text: str) -> tuple[str, str | None]:
     rest = text
     while tag := _opening_tag(rest.lstrip()):
         opening, closing = tag
-        inside, closed, after = rest.lstrip()[len(opening) :].partition(closing)
+        # An unclosed block leaves nothing after it.
+        inside, _, rest = rest.lstrip()[len(opening) :].partition(closing)
         thinking.append(inside.strip())
-        rest = after
-        if not closed:
-            return "", "\n".join(thinking)
     if not thinking:
         for closing in _PREFILLED:
             opening = closing.replace("/", "", 1)
