@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overrefusal.errors import OverrefusalError
+from overrefusal.models.payload import printable
 from overrefusal.models.thinking import split_thinking
+from overrefusal.models.wire import sample_seed
 from overrefusal.records import Request, Response, Sampling
 
 if TYPE_CHECKING:
@@ -83,7 +85,9 @@ class HfModel:
                 turns, tokenize=False, add_generation_prompt=True
             )
         except Exception as error:  # A template is the model's own code and raises what it likes.
-            return Response(error=f"the chat template declined the conversation ({_line(error)})")
+            return Response(
+                error=f"the chat template declined the conversation ({printable(error)})"
+            )
         job = _Job(request, text, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         if self._drain is None or self._drain.done():
@@ -146,7 +150,7 @@ class HfModel:
             return self._generate_batch(jobs)
         except RuntimeError as error:  # Out of memory is one; a smaller batch may fit.
             if len(jobs) == 1:
-                return [Response(error=f"the generation failed ({_line(error)})")]
+                return [Response(error=f"the generation failed ({printable(error)})")]
         return [self._generate([job])[0] for job in jobs]
 
     def _generate_batch(self, jobs: list[_Job]) -> list[Response]:
@@ -256,7 +260,7 @@ def load_hf(name: str, *, device: str | None = None, batch_size: int = 8) -> HfM
             name, dtype=dtype, use_safetensors=True, trust_remote_code=False
         ).to(place)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise OverrefusalError(f"hf/{name} cannot be loaded: {_line(error)}") from None
+        raise OverrefusalError(f"hf/{name} cannot be loaded: {printable(error)}") from None
     model.eval()
     if folder.is_dir():
         version = f"sha256:{_folder_hash(folder)}"
@@ -286,10 +290,11 @@ def _draw(requests: Sequence[Request]) -> list[Any]:
     generators = []
     for request in requests:
         generator = torch.Generator()
-        if request.sampling.seed is None:
+        seed = sample_seed(request)
+        if seed is None:
             generator.seed()
         else:
-            generator.manual_seed(request.sampling.seed + request.sample)
+            generator.manual_seed(seed)
         generators.append(generator)
 
     def add_noise(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
@@ -321,7 +326,3 @@ def _folder_hash(folder: Path) -> str:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             total.update(f"{path.name} {digest}\n".encode())
     return total.hexdigest()[:16]
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
