@@ -220,6 +220,7 @@ def test_hostile_text_reaches_the_terminal_and_markdown_as_text(folder):
             "/proc",
         ),
         (("eval", "replay/one.jsonl", "--samples", "0"), "--samples"),
+        (("eval", "replay/one.jsonl", "--temperature", "hot"), "--temperature hot"),
         (("report", "abc"), "no run has that id or label"),
         (("compare", "a"), "Missing argument"),
         (("suite", "check", "none.jsonl"), "none.jsonl"),

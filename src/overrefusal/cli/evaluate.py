@@ -32,7 +32,14 @@ from overrefusal.errors import OverrefusalError
 @click.option("--judge", default="rules", show_default=True, help="The judge's spec.")
 @click.option("--label", help="What to call the run in reports and to refer to it by.")
 @click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True)
+@click.option(
+    "--temperature",
+    default="0",
+    show_default=True,
+    metavar="FLOAT|default",
+    callback=lambda context, option, value: _temperature(value),
+    help="'default' leaves it to the provider, as reasoning models demand.",
+)
 @click.option("--top-p", type=click.FloatRange(0, 1))
 @click.option("--max-tokens", type=click.IntRange(min=1))
 @click.option("--seed", type=int, help="Sample i of a prompt is asked with seed + i.")
@@ -116,3 +123,17 @@ def command(context: click.Context, /, model: str, as_json: bool, **options: Any
             err=True,
         )
         context.exit(3)
+
+
+def _temperature(value: str) -> float | None:
+    if value == "default":
+        return None
+    try:
+        temperature = float(value)
+    except ValueError:
+        temperature = -1.0
+    if not 0 <= temperature < float("inf"):
+        raise OverrefusalError(
+            f"--temperature {value}: give a number from 0 up, or 'default' to leave it unset"
+        )
+    return temperature
