@@ -82,11 +82,11 @@ def caveats(run: Run) -> list[str]:
     rates = run.rates
     found = []
     for outcome, meaning in (
-        ("error", "could not be asked and are in no rate; repeat the command to ask them again"),
-        ("unjudged", "could not be judged and are in no rate"),
-        ("filtered", "were blocked by a filter and not by the model; they are in no rate of it"),
-        ("empty", "came back empty; they count as not declined"),
-        ("garbled", "came back garbled; they count as not declined"),
+        ("error", "not asked, in no rate; repeat the command to ask again"),
+        ("unjudged", "answered and not judged, in no rate"),
+        ("filtered", "blocked by a filter and not by the model, in no rate of the model"),
+        ("empty", "answered with nothing, counted as not declined"),
+        ("garbled", "answered with garbled text, counted as not declined"),
     ):
         count = sum(side[outcome] for side in rates.outcomes.values())
         if count:
