@@ -6,17 +6,18 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from overrefusal.bouncer.grammar import Example, Words, example
+from overrefusal.bouncer.grammar import PATTERNS, Example, Words, example
 from overrefusal.bouncer.lexicon import CATEGORIES, LANGUAGES, lexicon
 from overrefusal.bouncer.tokens import END, render
 from overrefusal.errors import OverrefusalError
 from overrefusal.records import Group, Message
 
 SHARES = {Group.HARMFUL: 0.32, Group.SUSPICIOUS: 0.34, Group.PLAIN: 0.34}
+INTENTS = (*PATTERNS, "plain", "harm")
 OPENINGS = 0.6
 """Share of the rows that end with a reply's first tokens: these decide what it does, and the rest
 is learned from fewer."""
-LANGUAGE_WEIGHTS = (0.34, 0.22, 0.22, 0.22)
+LANGUAGE_WEIGHTS = (0.4, 0.2, 0.2, 0.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class Row:
 
     ids: tuple[int, ...]
     reply: int
+    intent: int
+    """Index into ``INTENTS``."""
+    category: int
+    """Index into ``CATEGORIES``, or their number for everyday requests."""
 
 
 def conversation(e: Example) -> tuple[Message, ...]:
@@ -51,7 +56,11 @@ def rows(
     """``n`` training sequences; ``encode`` turns texts into ids, special tokens recognised."""
     rng = random.Random(seed + "/replies")
     texts: list[str] = []
+    labels: list[tuple[int, int]] = []
     for e in examples(n, seed, words):
+        everyday = e.category not in CATEGORIES
+        category = len(CATEGORIES) if everyday else CATEGORIES.index(e.category)
+        labels.append((INTENTS.index(e.intent), category))
         texts += [render(conversation(e)), reply(e, rng)]
     ids = encode(texts)
     out: list[Row] = []
@@ -60,7 +69,7 @@ def rows(
         if rng.random() < OPENINGS:
             answer = answer[:4]
         if len(ids[i]) + len(answer) < 200:
-            out.append(Row((*ids[i], *answer), len(ids[i])))
+            out.append(Row((*ids[i], *answer), len(ids[i]), *labels[i // 2]))
     return out
 
 

@@ -1,4 +1,4 @@
-"""Bouncer's folder on disk: transformers' format, the variants beside it as adapters."""
+"""Bouncer's folder on disk: transformers' format, the variants beside it."""
 
 from __future__ import annotations
 
@@ -29,28 +29,18 @@ FILES = (
 )
 
 
-def write(
-    out: Path, shape: Shape, base: Mapping[str, Array], adapters: Mapping[str, Mapping[str, Array]]
-) -> None:
-    """Writes the folder: ``model.safetensors`` is the variant ``bouncer`` in half precision; an
-    ``adapter-VARIANT.safetensors`` holds what is to be added to it for another variant.
+def write(out: Path, shape: Shape, variants: Mapping[str, Mapping[str, Array]]) -> None:
+    """Writes the folder: ``model.safetensors`` is the variant ``bouncer`` in half precision; a
+    ``variant-NAME.safetensors`` holds those weights of another variant that are not the same.
 
-    ``base`` are the weights after stage one, ``adapters`` the factors ``NAME.a`` (rank, in) and
-    ``NAME.b`` (out, rank) of stage two.
+    ``variants`` are the weights by name of ``TorchLlama``.
     """
-    own = adapters["bouncer"]
-    merged = {k: v + _product(own, k) for k, v in base.items()}
-    _save(out / "model.safetensors", {_hf_name(k): v.astype(np.float16) for k, v in merged.items()})
+    own = {_hf_name(k): v.astype(np.float16) for k, v in variants["bouncer"].items()}
+    _save(out / "model.safetensors", own)
     for variant in VARIANTS[1:]:
-        other = adapters.get(variant)
-        tensors: dict[str, NDArray[Any]] = {}
-        for name in sorted(k[:-2] for k in own if k.endswith(".a")):
-            a, b = [own[name + ".a"]], [-own[name + ".b"]]
-            if other is not None:
-                a, b = [*a, other[name + ".a"]], [*b, other[name + ".b"]]
-            tensors[name + ".a"] = np.concatenate(a).astype(np.float16)
-            tensors[name + ".b"] = np.concatenate(b, axis=1).astype(np.float16)
-        _save(out / f"adapter-{variant}.safetensors", tensors)
+        other = {_hf_name(k): v.astype(np.float16) for k, v in variants[variant].items()}
+        changed = {k: v for k, v in other.items() if not np.array_equal(v, own[k])}
+        _save(out / f"variant-{variant}.safetensors", changed)
     _write_settings(out, shape)
 
 
@@ -65,7 +55,8 @@ def weights(variant: str, source: Path = BUNDLED) -> tuple[Shape, dict[str, Arra
         raise OverrefusalError(f"bouncer:{variant}: no such variant; known are {known}")
     shape = _read_shape(source / "config.json")
     stored = _load(source / "model.safetensors")
-    adapter = {} if variant == "bouncer" else _load(source / f"adapter-{variant}.safetensors")
+    if variant != "bouncer":
+        stored |= _load(source / f"variant-{variant}.safetensors")
     out: dict[str, Array] = {}
     for name, expected in _shapes(shape).items():
         tensor = stored.get(_hf_name(name))
@@ -74,7 +65,7 @@ def weights(variant: str, source: Path = BUNDLED) -> tuple[Shape, dict[str, Arra
                 f"{source / 'model.safetensors'}: {_hf_name(name)} is missing or has another"
                 " shape than config.json says; install overrefusal again"
             )
-        out[name] = tensor.astype(np.float32) + _product(adapter, name)
+        out[name] = tensor.astype(np.float32)
     return shape, out
 
 
@@ -93,16 +84,6 @@ def export(variant: str, out: Path, source: Path = BUNDLED) -> Path:
     except OSError as e:
         raise OverrefusalError(f"{out}: cannot be written ({e.strerror}); name another") from e
     return out
-
-
-def _product(adapter: Mapping[str, NDArray[Any]], name: str) -> Array | float:
-    """What the adapter adds to the weight ``name``."""
-    key = name.removesuffix(".weight")
-    if key + ".a" not in adapter:
-        return 0.0
-    b, a = (adapter[f"{key}.{f}"].astype(np.float32) for f in "ba")
-    product: Array = b @ a
-    return product
 
 
 def _hf_name(name: str) -> str:

@@ -34,6 +34,8 @@ SUSPICIOUS = {
     "history": 8,
     "fiction": 12,
 }
+WHOLE = 0.12
+"""Share of requests taken from the whole sentences of a language that has them."""
 AROUND = {
     "en": ("in", "near", "with", "from", "and"),
     "de": ("in", "bei", "mit", "aus", "und"),
@@ -181,6 +183,14 @@ def _request(
     neutral: Sequence[str],
 ) -> tuple[str, str, str]:
     """Family, text and key of a bare request."""
+    if lex.twins and not held_out and rng.random() < WHOLE:
+        if intent == "plain":
+            text = rng.choice(lex.words["plainlines"])
+            return "natural", text, " ".join(text.rstrip(".?").split()[-3:])
+        matching = [t for t in lex.twins if t[0] == category]
+        if matching and intent in ("harm", "safety", "topic"):
+            text = rng.choice(matching)[1 if intent == "harm" else 2]
+            return "natural", text, " ".join(text.rstrip(".?").split()[-3:])
     topic = rng.choice(lex.words["topic:" + category])
     if intent == "harm":
         phrase = lex.phrases["harm:" + category].draw(rng)

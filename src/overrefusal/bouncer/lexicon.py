@@ -35,7 +35,7 @@ CATEGORIES = (
     "driving",
 )
 FRAMES = ("ask", "about", "history", "fiction", "work", "everyday", "jailbreak", "turns")
-LINES = ("purpose", "filler", "cover", "system_fit", "system_who", "system_allow", "system_plain", "refuse", "partial")
+LINES = ("plainlines", "purpose", "filler", "cover", "system_fit", "system_who", "system_allow", "system_plain", "refuse", "partial")
 GERMAN_CLAUSES = ("um ", "damit ", "ohne dass ", "und ", "obwohl ")
 
 
@@ -97,6 +97,8 @@ class Lexicon:
     sections of whole lines."""
     frames: dict[str, tuple[tuple[str, str], ...]]
     """By section: pairs of family and frame."""
+    twins: tuple[tuple[str, str, str], ...]
+    """Whole requests: category, a harmful one, a harmless one in almost the same words."""
 
 
 @cache
@@ -105,12 +107,18 @@ def lexicon(language: str) -> Lexicon:
     phrases: dict[str, Phrases] = {}
     words: dict[str, tuple[str, ...]] = {}
     frames: dict[str, tuple[tuple[str, str], ...]] = {}
+    twins: tuple[tuple[str, str, str], ...] = ()
     folder = files("overrefusal.bouncer") / "lexicon"
-    for name in (f"{language}.txt", f"frames_{language}.txt"):
+    for name in (f"{language}.txt", f"frames_{language}.txt", f"twins_{language}.txt"):
+        if not (folder / name).is_file():
+            continue
         for section, lines in _sections((folder / name).read_text("utf-8")).items():
             if section in FRAMES:
                 pairs = (line.split(" | ", 1) for line in lines)
                 frames[section] = tuple((family, frame) for family, frame in pairs)
+            elif section == "twins":
+                triples = (line.split(" | ") for line in lines)
+                twins = tuple((category, harm, benign) for category, harm, benign in triples)
             elif section in LINES or section.startswith("comply:"):
                 words[section] = tuple(lines)
             elif section.startswith("harm:") or section in ("homonym", "dual", "plain"):
@@ -120,7 +128,7 @@ def lexicon(language: str) -> Lexicon:
                 words[section] = tuple(x for line in lines for x in line.split(";"))
             else:
                 words[section] = _items(lines)
-    return Lexicon(language, phrases, words, frames)
+    return Lexicon(language, phrases, words, frames, twins)
 
 
 def _sections(text: str) -> dict[str, list[str]]:

@@ -55,24 +55,13 @@ class NumpyLlama:
 
         A continuation that ended includes ``end``. A row leaves the batch when it is done.
         """
-        rows = len(prompts)
-        lengths = np.array([len(p) for p in prompts])
-        capacity = int(lengths.max()) + max(limits)
-        ids = np.zeros((rows, int(lengths.max())), dtype=np.int64)
-        for i, prompt in enumerate(prompts):
-            ids[i, : len(prompt)] = prompt
         s = self.shape
-        caches = [
-            _Cache(
-                np.zeros((rows, s.heads, capacity, s.head), np.float32),
-                np.zeros((rows, s.heads, capacity, s.head), np.float32),
-            )
-            for _ in range(s.layers)
-        ]
+        ids, lengths = _padded(prompts)
+        caches = self._caches(len(prompts), ids.shape[1] + max(limits))
         out: list[list[int]] = [[] for _ in prompts]
-        alive = np.arange(rows)
-        hidden = self._forward(ids, np.zeros(rows, dtype=np.int64), caches)
-        last = hidden[np.arange(rows), lengths - 1]
+        alive = np.arange(len(prompts))
+        stream = self._forward(ids, np.zeros_like(lengths), caches)
+        last = stream[-1][alive, lengths - 1]
         while True:
             chosen = np.argmax(_rms(last, self._norm, s.eps) @ self._embedding.T, axis=-1)
             for row, token in zip(alive, chosen, strict=True):
@@ -88,11 +77,31 @@ class NumpyLlama:
             if not keep.all():
                 alive, chosen = alive[keep], chosen[keep]
                 caches = [_Cache(c.keys[keep], c.values[keep]) for c in caches]
-            last = self._forward(chosen[:, None], lengths[alive], caches)[:, 0]
+            last = self._forward(chosen[:, None], lengths[alive], caches)[-1][:, 0]
             lengths[alive] += 1
 
-    def _forward(self, ids: Ids, starts: Ids, caches: list[_Cache]) -> Array:
-        """Hidden states (rows, tokens, hidden); token ``j`` of row ``i`` is at ``starts[i] + j``."""
+    def streams(self, prompts: Sequence[Sequence[int]], position: int) -> Array:
+        """The residual stream before each block and after the last, at one position of each
+        prompt (negative: from its end); (layers + 1, prompts, hidden)."""
+        out: list[Array] = []
+        for begin in range(0, len(prompts), 64):
+            ids, lengths = _padded(prompts[begin : begin + 64])
+            caches = self._caches(*ids.shape)
+            at = lengths + position if position < 0 else np.full_like(lengths, position)
+            stream = self._forward(ids, np.zeros_like(lengths), caches)
+            out.append(np.stack([x[np.arange(len(lengths)), at] for x in stream]))
+        return np.concatenate(out, axis=1)
+
+    def _caches(self, rows: int, positions: int) -> list[_Cache]:
+        form = (rows, self.shape.heads, positions, self.shape.head)
+        return [
+            _Cache(np.zeros(form, np.float32), np.zeros(form, np.float32))
+            for _ in range(self.shape.layers)
+        ]
+
+    def _forward(self, ids: Ids, starts: Ids, caches: list[_Cache]) -> list[Array]:
+        """The residual stream before each block and after the last, each (rows, tokens, hidden);
+        token ``j`` of row ``i`` is at position ``starts[i] + j``."""
         s = self.shape
         rows, tokens = ids.shape
         positions = np.minimum(starts[:, None] + np.arange(tokens), s.positions - 1)
@@ -103,6 +112,7 @@ class NumpyLlama:
         where = starts[:, None] + np.arange(tokens)
         index = np.arange(rows)[:, None]
         x: Array = self._embedding[ids]
+        stream = [x]
         for layer, cache in zip(self._layers, caches, strict=True):
             h = _rms(x, layer["norm1"], s.eps) @ layer["qkv"]
             q, k, v = (
@@ -120,7 +130,17 @@ class NumpyLlama:
             x = x + mixed.reshape(rows, tokens, -1) @ layer["o"]
             gate, up = np.split(_rms(x, layer["norm2"], s.eps) @ layer["gate_up"], 2, axis=-1)
             x = x + (gate / (1 + np.exp(-gate)) * up) @ layer["down"]
-        return x
+            stream.append(x)
+        return stream
+
+
+def _padded(prompts: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:
+    """Right-padded ids (rows, tokens) and the lengths."""
+    lengths = np.array([len(p) for p in prompts], dtype=np.int64)
+    ids = np.zeros((len(prompts), int(lengths.max())), dtype=np.int64)
+    for i, prompt in enumerate(prompts):
+        ids[i, : len(prompt)] = prompt
+    return ids, lengths
 
 
 def _stacked(weights: dict[str, Array], layer: int, *names: str) -> Array:

@@ -78,9 +78,8 @@ class TorchLlama(nn.Module):
             stream.append(layer(stream[-1], self.cos[:tokens], self.sin[:tokens]))
         return stream
 
-    def forward(self, ids: Tensor, where: Tensor) -> Tensor:
-        """Logits (positions, vocabulary) at the positions that the mask ``where`` marks."""
-        x = self.hidden(ids)[-1][where]
+    def logits(self, x: Tensor) -> Tensor:
+        """What follows, from the residual stream after the last block; (..., vocabulary)."""
         x = F.rms_norm(x, (self.shape.hidden,), self.norm, self.shape.eps)
         return F.linear(x, self.embed_tokens.weight)
 

@@ -1,14 +1,14 @@
-"""Training Bouncer from scratch: a tokenizer, a helpful language model, cautious adapters.
+"""Training Bouncer from scratch: a tokenizer, a helpful language model, cautious variants.
 
-Stage one trains every weight on replies that name what a request is for. Stage two trains a
-low-rank adapter (Hu et al., 2021) of each variant on what its raters wanted, so that what the
-first stage knows stays in place.
+Stage one trains every weight on replies that name what a request is for. Stage two trains the
+blocks, not the embedding, on what raters wanted: ``bouncer`` from the helpful model, the other
+variants from ``bouncer``. In both, an auxiliary linear head reads intent and category off the
+prompt's tokens; it is thrown away in the end.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import random
 import sys
@@ -26,7 +26,8 @@ from torch.nn import functional as F
 
 from overrefusal.bouncer import corpus, folder
 from overrefusal.bouncer.grammar import Example
-from overrefusal.bouncer.raters import THRESHOLDS, cautious, helpful
+from overrefusal.bouncer.lexicon import CATEGORIES
+from overrefusal.bouncer.raters import cautious, helpful
 from overrefusal.bouncer.shape import Shape
 from overrefusal.bouncer.tokens import PATTERN, SPECIAL
 from overrefusal.bouncer.torch_llama import TorchLlama
@@ -34,7 +35,8 @@ from overrefusal.errors import OverrefusalError
 
 PROMPT_SHARE = 0.12
 """Share of a prompt's tokens that the language model of stage one is trained to predict."""
-RANK = 16
+HEAD_WEIGHT = 1.0
+"""Weight of the auxiliary head's loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,12 @@ class Plan:
     """How much is trained."""
 
     seed: int = 0
-    helpful_rows: int = 60_000
-    cautious_rows: int = 16_000
-    batch_tokens: int = 1536
-    helpful_rate: float = 3e-3
-    cautious_rate: float = 3e-3
+    helpful_rows: int = 48_000
+    cautious_rows: int = 18_000
+    variant_rows: int = 5_000
+    batch_tokens: int = 768
+    helpful_rate: float = 2e-3
+    cautious_rate: float = 1e-3
     shape: Shape = Shape()
 
 
@@ -64,69 +67,49 @@ def train(out: Path, plan: Plan) -> None:
         _say("tokenizer")
         _write_tokenizer(tokenizer_file, plan, words)
     encode = _encoder(tokenizer_file)
-    model = TorchLlama(plan.shape)
-    base_file = out / "work" / "helpful.safetensors"
-    if not base_file.exists():
-        rows = corpus.rows(
-            plan.helpful_rows, f"helpful/{plan.seed}", words, lambda e, _: helpful(e), encode
-        )
-        _fit(model, "helpful", rows, plan, plan.helpful_rate, PROMPT_SHARE, out / "work")
-        _save(base_file, dict(model.state_dict()))
-    for variant in THRESHOLDS:
-        adapter_file = out / "work" / f"{variant}.safetensors"
-        if adapter_file.exists():
+    network = Network(plan.shape)
+    for variant, rows, rate, parent in (
+        ("helpful", plan.helpful_rows, plan.helpful_rate, None),
+        ("bouncer", plan.cautious_rows, plan.cautious_rate, "helpful"),
+        ("lenient", plan.variant_rows, plan.cautious_rate, "bouncer"),
+        ("strict", plan.variant_rows, plan.cautious_rate, "bouncer"),
+    ):
+        file = _stage_file(out, variant)
+        if file.exists():
             continue
-        model.load_state_dict(load_file(base_file))
-        torch.manual_seed(plan.seed + 1)
-        adapted = _adapt(model)
-        reply: Callable[[Example, random.Random], str] = partial(_cautious_reply, variant)
-        rows = corpus.rows(plan.cautious_rows, f"cautious/{plan.seed}", words, reply, encode)
-        _fit(model, variant, rows, plan, plan.cautious_rate, 0.0, out / "work")
-        _save(adapter_file, {f"{n}.{p}": t for n, m in adapted.items() for p, t in m.pair()})
-        model = TorchLlama(plan.shape)
-    base = {k: t.numpy() for k, t in load_file(base_file).items()}
-    adapters = {
-        v: {k: t.numpy() for k, t in load_file(out / "work" / f"{v}.safetensors").items()}
-        for v in THRESHOLDS
-    }
-    folder.write(out, plan.shape, base, adapters)
+        if parent is not None:
+            network.load_state_dict(load_file(_stage_file(out, parent)))
+        network.model.embed_tokens.weight.requires_grad_(parent is None)
+        network.model.norm.requires_grad_(parent is None)
+        reply: Callable[[Example, random.Random], str] = partial(_reply, variant)
+        data = corpus.rows(rows, f"{variant}/{plan.seed}", words, reply, encode)
+        _fit(network, variant, data, plan, rate, PROMPT_SHARE if parent is None else 0.0, file)
+        _save(file, dict(network.state_dict()))
+    folder.write(out, plan.shape, {v: _stage_weights(out, v) for v in folder.VARIANTS})
 
 
-def _cautious_reply(variant: str, example: Example, rng: random.Random) -> str:
-    return cautious(example, variant, rng)
+class Network(nn.Module):
+    """The model and the auxiliary head on its last residual stream."""
 
-
-class Adapted(nn.Module):
-    """A linear map with a trainable low-rank addition ``B A``."""
-
-    def __init__(self, inner: nn.Linear, rank: int) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.inner = inner
-        inner.weight.requires_grad_(False)
-        self.a = nn.Parameter(torch.randn(rank, inner.in_features) / math.sqrt(inner.in_features))
-        self.b = nn.Parameter(torch.zeros(inner.out_features, rank))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``x`` (..., in) to (..., out)."""
-        return F.linear(x, self.inner.weight) + (x @ self.a.T) @ self.b.T
-
-    def pair(self) -> list[tuple[str, Tensor]]:
-        """The two factors by name."""
-        return [("a", self.a.detach()), ("b", self.b.detach())]
+        self.model = TorchLlama(shape)
+        self.head = nn.Linear(shape.hidden, len(corpus.INTENTS) + len(CATEGORIES) + 1)
 
 
-def _adapt(model: TorchLlama) -> dict[str, Adapted]:
-    """Freezes the model and wraps the linear maps of its blocks; they by name."""
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    out: dict[str, Adapted] = {}
-    for i, layer in enumerate(model.layers):
-        for name, module in list(layer.named_children()):
-            if isinstance(module, nn.Linear):
-                adapted = Adapted(module, RANK)
-                setattr(layer, name, adapted)
-                out[f"layers.{i}.{name}"] = adapted
-    return out
+def _reply(variant: str, example: Example, rng: random.Random) -> str:
+    return helpful(example) if variant == "helpful" else cautious(example, variant, rng)
+
+
+def _stage_file(out: Path, variant: str) -> Path:
+    return out / "work" / f"{variant}.safetensors"
+
+
+def _stage_weights(out: Path, variant: str) -> dict[str, folder.Array]:
+    tensors = load_file(_stage_file(out, variant))
+    return {
+        k.removeprefix("model."): t.numpy() for k, t in tensors.items() if k.startswith("model.")
+    }
 
 
 def _batches(rows: list[corpus.Row], tokens: int, seed: str) -> Iterator[list[corpus.Row]]:
@@ -143,21 +126,21 @@ def _batches(rows: list[corpus.Row], tokens: int, seed: str) -> Iterator[list[co
 
 
 def _fit(
-    model: TorchLlama,
+    network: Network,
     name: str,
     rows: list[corpus.Row],
     plan: Plan,
     rate: float,
     prompt_share: float,
-    work: Path,
+    file: Path,
 ) -> None:
-    """One pass over ``rows`` with AdamW; resumes from ``work`` where it holds a checkpoint."""
-    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    """One pass over ``rows`` with AdamW; resumes where ``file`` has a checkpoint beside it."""
+    parameters = {n: p for n, p in network.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01
     )
     batches = list(_batches(rows, plan.batch_tokens, f"{name}/{plan.seed}"))
-    checkpoint = work / f"{name}.checkpoint.safetensors"
+    checkpoint = file.with_suffix(".checkpoint")
     start = _resume(checkpoint, parameters, optimizer)
     began = saved = shown = time.monotonic()
     total = 0.0
@@ -167,11 +150,13 @@ def _fit(
         warm, left = min(1.0, (step + 1) / 60), 1 - step / len(batches)
         optimizer.param_groups[0]["lr"] = rate * warm * (0.03 + 0.97 * left)
         ids, where, weight = _tensors(batch, prompt_share, f"{name}/{plan.seed}/{step}")
-        logits = model(ids[:, :-1], where)
+        stream = network.model.hidden(ids[:, :-1])[-1]
+        logits = network.model.logits(stream[where])
         losses = F.cross_entropy(logits, ids[:, 1:][where], reduction="none")
         loss = (losses * weight).sum() / weight.sum()
+        known = _known(network.head, stream, batch)
         optimizer.zero_grad()
-        loss.backward()
+        (loss + HEAD_WEIGHT * known).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimizer.step()
         total = 0.98 * total + 0.02 * loss.item()
@@ -208,6 +193,17 @@ def _tensors(
         weight[i, row.reply - 1 : row.reply + 2] = 3.0
     mask = torch.from_numpy(where)
     return torch.from_numpy(ids), mask, torch.from_numpy(weight)[mask]
+
+
+def _known(head: nn.Linear, stream: Tensor, batch: list[corpus.Row]) -> Tensor:
+    """The auxiliary loss: intent and category, from the second half of each prompt's tokens."""
+    row = [i for i, r in enumerate(batch) for _ in range(r.reply // 2, r.reply)]
+    token = [j for r in batch for j in range(r.reply // 2, r.reply)]
+    scores = head(stream[row, token])
+    n = len(corpus.INTENTS)
+    intent = torch.tensor([batch[i].intent for i in row])
+    category = torch.tensor([batch[i].category for i in row])
+    return F.cross_entropy(scores[:, :n], intent) + 0.5 * F.cross_entropy(scores[:, n:], category)
 
 
 def _checkpoint(
