@@ -20,7 +20,8 @@ from overrefusal.judges.protocol import Exchange, Judge, verdicts
 from overrefusal.models.protocol import Model
 from overrefusal.models.variants import Variant
 from overrefusal.records import Outcome, Request, Response
-from overrefusal.runs.store import RunRecord, Store
+from overrefusal.runs.rows import RunRecord
+from overrefusal.runs.store import Store
 from overrefusal.suites.suite import Suite
 
 _LOOKUP = 256

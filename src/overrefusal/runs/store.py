@@ -15,8 +15,6 @@ import orjson
 from overrefusal import __version__
 from overrefusal.errors import OverrefusalError
 from overrefusal.records import (
-    Actor,
-    Evidence,
     Expected,
     Outcome,
     Pattern,
@@ -24,7 +22,19 @@ from overrefusal.records import (
     Response,
     Verdict,
 )
-from overrefusal.runs.database import Database, Row, pack, unpack
+from overrefusal.runs.database import Database, pack, unpack
+from overrefusal.runs.rows import (
+    RESPONSE_COLUMNS,
+    RUN_COLUMNS,
+    VERDICT_COLUMNS,
+    RunRecord,
+    outcome_of,
+    response_of,
+    response_row,
+    run_of,
+    verdict_of,
+    verdict_row,
+)
 from overrefusal.statistics.tally import Facts
 from overrefusal.suites.rows import read_row, to_row
 from overrefusal.suites.suite import Suite
@@ -32,37 +42,6 @@ from overrefusal.suites.suite import Suite
 T = TypeVar("T")
 
 _CHUNK = 500
-
-_RUN_COLUMNS = """r.id, r.created, r.finished, r.fingerprint, r.suite_hash,
-    r.suite_name, r.suite_version, s.size, r.judge, r.variant, r.samples, r.parent,
-    r.tool_version"""
-_RESPONSE_COLUMNS = """a.text, a.thinking, a.finish_reason, a.actor, a.categories, a.truncated,
-    a.model_reported, a.input_tokens, a.output_tokens, a.latency_s, a.cost_usd, a.attempts"""
-_VERDICT_COLUMNS = """v.outcome, v.refusal_probability, v.answered, v.distanced,
-    v.evidence_start, v.evidence_end, v.evidence_act, v.text_outcome, v.reason"""
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """A run as the store knows it."""
-
-    id: str
-    created: float
-    """Unix time, seconds."""
-    finished: float | None
-    fingerprint: str
-    suite_hash: str
-    suite_name: str
-    suite_version: str
-    suite_size: int
-    judge: str
-    """The judge's identity."""
-    variant: Mapping[str, Any]
-    """What answered: model, system prompt, sampling, label."""
-    samples: int
-    parent: str | None
-    """The run whose responses this one judges again."""
-    tool_version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +139,14 @@ class Store:
         its items ended as errors; otherwise a new one is opened.
         """
         found = self._db.rows(
-            f"""SELECT {_RUN_COLUMNS} FROM runs r JOIN suites s ON s.hash = r.suite_hash
+            f"""SELECT {RUN_COLUMNS} FROM runs r JOIN suites s ON s.hash = r.suite_hash
                 WHERE r.fingerprint = ? AND (r.finished IS NULL OR EXISTS (
                     SELECT 1 FROM items i WHERE i.run_id = r.id AND i.response_key IS NULL))
                 ORDER BY r.created DESC LIMIT 1""",
             (fingerprint,),
         )
         if found:
-            return _run(found[0]), True
+            return run_of(found[0]), True
         of = (suite.content_hash, suite.name, suite.version)
         return self._new_run(fingerprint, of, judge, variant, samples, None), False
 
@@ -221,16 +200,16 @@ class Store:
         Without a reference, or with ``latest``: the newest run.
         """
         newest = "ORDER BY r.created DESC LIMIT 2"
-        base = f"SELECT {_RUN_COLUMNS} FROM runs r JOIN suites s ON s.hash = r.suite_hash"
+        base = f"SELECT {RUN_COLUMNS} FROM runs r JOIN suites s ON s.hash = r.suite_hash"
         if reference in (None, "latest"):
             found = self._db.rows(f"{base} {newest}")
             if not found:
                 raise OverrefusalError(f"{self.url}: no runs yet; `overrefusal eval` makes one")
-            return _run(found[0])
+            return run_of(found[0])
         assert reference is not None
         exact = self._db.rows(f"{base} WHERE r.id = ?", (reference,))
         if exact:
-            return _run(exact[0])
+            return run_of(exact[0])
         labelled = [run for run in self.runs() if run.variant.get("label") == reference]
         if labelled:
             return labelled[0]
@@ -238,7 +217,7 @@ class Store:
             f"{base} WHERE substr(r.id, 1, {len(reference)}) = ? {newest}", (reference,)
         )
         if len(prefixed) == 1:
-            return _run(prefixed[0])
+            return run_of(prefixed[0])
         why = "several runs begin so" if prefixed else "no run has that id or label"
         raise OverrefusalError(
             f"{self.url}: run {reference!r}: {why}; `overrefusal runs list` shows them"
@@ -247,9 +226,9 @@ class Store:
     def runs(self) -> list[RunRecord]:
         """All runs, newest first."""
         return [
-            _run(row)
+            run_of(row)
             for row in self._db.rows(
-                f"""SELECT {_RUN_COLUMNS} FROM runs r JOIN suites s ON s.hash = r.suite_hash
+                f"""SELECT {RUN_COLUMNS} FROM runs r JOIN suites s ON s.hash = r.suite_hash
                     ORDER BY r.created DESC"""
             )
         ]
@@ -282,9 +261,9 @@ class Store:
     def responses(self, keys: Sequence[str]) -> dict[str, Response]:
         """The stored responses of these requests."""
         return {
-            row[0]: _response(row[1:], row[-1])
+            row[0]: response_of(row[1:], row[-1])
             for row in self._db.rows(
-                f"""SELECT a.key, {_RESPONSE_COLUMNS}, a.raw FROM responses a
+                f"""SELECT a.key, {RESPONSE_COLUMNS}, a.raw FROM responses a
                     WHERE a.key IN ({_marks(keys)})""",
                 tuple(keys),
             )
@@ -303,7 +282,7 @@ class Store:
                 cursor,
                 """INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                    ON CONFLICT DO NOTHING""",
-                [(key, time.time(), *_response_row(response)) for _, _, key, response in answers],
+                [(key, time.time(), *response_row(response)) for _, _, key, response in answers],
             )
             self._link(cursor, run_id, [(p, s, key, None) for p, s, key, _ in answers])
         # Which of them lost is seldom asked, and cannot be read off a batch: all are read again.
@@ -344,13 +323,13 @@ class Store:
                        evidence_act = excluded.evidence_act,
                        text_outcome = excluded.text_outcome, reason = excluded.reason
                    WHERE verdicts.outcome = 'unjudged'""",
-                [_verdict_row(key, judge, verdict) for key, verdict in verdicts],
+                [verdict_row(key, judge, verdict) for key, verdict in verdicts],
             )
 
     def unjudged(self, run: RunRecord) -> Iterator[tuple[str, str, Response]]:
         """(key, last user turn, response) of the run's answers that its judge has not judged."""
         for row in self._db.stream(
-            f"""SELECT i.response_key, p.row, {_RESPONSE_COLUMNS}, a.raw
+            f"""SELECT i.response_key, p.row, {RESPONSE_COLUMNS}, a.raw
                 FROM items i
                 JOIN prompts p ON p.suite_hash = ? AND p.position = i.position
                 JOIN responses a ON a.key = i.response_key
@@ -360,7 +339,7 @@ class Store:
             (run.suite_hash, run.judge, run.id),
         ):
             prompt = read_row(orjson.loads(row[1]), "store")
-            yield row[0], prompt.text, _response(row[2:], row[-1])
+            yield row[0], prompt.text, response_of(row[2:], row[-1])
 
     # People's labels
 
@@ -406,7 +385,7 @@ class Store:
                     unpack(row[5]),
                 ),
                 sample=row[6],
-                outcome=_outcome(row[7], row[8]),
+                outcome=outcome_of(row[7], row[8]),
                 text_outcome=Outcome(row[9]) if row[9] else None,
                 truncated=bool(row[10]),
             )
@@ -433,8 +412,8 @@ class Store:
         chosen = "" if positions is None else f"AND i.position IN ({_marks(positions)})"
         payload = "a.raw" if raw else "NULL"
         for row in self._db.stream(
-            f"""SELECT p.row, i.sample, i.error, i.response_key, {_RESPONSE_COLUMNS}, {payload},
-                       {_VERDICT_COLUMNS}
+            f"""SELECT p.row, i.sample, i.error, i.response_key, {RESPONSE_COLUMNS}, {payload},
+                       {VERDICT_COLUMNS}
                 FROM items i
                 JOIN prompts p ON p.suite_hash = ? AND p.position = i.position
                 LEFT JOIN responses a ON a.key = i.response_key
@@ -448,8 +427,8 @@ class Store:
                 response = Response(error=error)
                 verdict = Verdict(Outcome.ERROR, reason=error)
             else:
-                response = _response(row[4:16], row[16])
-                verdict = _verdict(row[17:])
+                response = response_of(row[4:16], row[16])
+                verdict = verdict_of(row[17:])
             yield Item(read_row(orjson.loads(row[0]), "store"), row[1], response, verdict, key)
 
 
@@ -461,103 +440,3 @@ def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
 
 def _marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values)) or "NULL"
-
-
-def _run(row: Row) -> RunRecord:
-    return RunRecord(
-        id=row[0],
-        created=row[1],
-        finished=row[2],
-        fingerprint=row[3],
-        suite_hash=row[4],
-        suite_name=unpack(row[5]),
-        suite_version=unpack(row[6]),
-        suite_size=row[7],
-        judge=row[8],
-        variant=json.loads(row[9]),
-        samples=row[10],
-        parent=row[11],
-        tool_version=row[12],
-    )
-
-
-def _outcome(key: str | None, outcome: str | None) -> Outcome:
-    if key is None:
-        return Outcome.ERROR
-    return Outcome.UNJUDGED if outcome is None else Outcome(outcome)
-
-
-def _response_row(response: Response) -> Row:
-    return (
-        pack(response.text),
-        None if response.thinking is None else pack(response.thinking),
-        None if response.finish_reason is None else pack(response.finish_reason),
-        response.actor.value if response.actor else None,
-        json.dumps(response.categories) if response.categories else "[]",
-        int(response.truncated),
-        None if response.model_reported is None else pack(response.model_reported),
-        response.input_tokens,
-        response.output_tokens,
-        response.latency_s,
-        response.cost_usd,
-        response.attempts,
-        None if response.raw is None else _json(response.raw),
-    )
-
-
-def _json(value: Any) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        # Lone surrogates and whole numbers of over 64 bits, which the standard library can write.
-        return json.dumps(value, default=str)
-
-
-def _response(row: Row, raw: str | None) -> Response:
-    return Response(
-        text=unpack(row[0]),
-        thinking=None if row[1] is None else unpack(row[1]),
-        finish_reason=None if row[2] is None else unpack(row[2]),
-        actor=Actor(row[3]) if row[3] else None,
-        categories=tuple(json.loads(row[4])),
-        truncated=bool(row[5]),
-        model_reported=None if row[6] is None else unpack(row[6]),
-        input_tokens=row[7],
-        output_tokens=row[8],
-        latency_s=row[9],
-        cost_usd=row[10],
-        attempts=row[11],
-        raw=None if raw is None else json.loads(raw),
-    )
-
-
-def _verdict_row(key: str, judge: str, verdict: Verdict) -> Row:
-    evidence = verdict.evidence
-    return (
-        key,
-        judge,
-        verdict.outcome.value,
-        verdict.refusal_probability,
-        verdict.answered,
-        verdict.distanced,
-        evidence.start if evidence else None,
-        evidence.end if evidence else None,
-        evidence.act if evidence else None,
-        verdict.text_outcome.value if verdict.text_outcome else None,
-        None if verdict.reason is None else pack(verdict.reason),
-    )
-
-
-def _verdict(row: Row) -> Verdict:
-    outcome, probability, answered, distanced, start, end, act, text_outcome, reason = row
-    if outcome is None:
-        return Verdict(Outcome.UNJUDGED, reason="not judged yet")
-    return Verdict(
-        outcome=Outcome(outcome),
-        refusal_probability=probability,
-        answered=answered,
-        distanced=distanced,
-        evidence=None if act is None else Evidence(start, end, act),
-        text_outcome=Outcome(text_outcome) if text_outcome else None,
-        reason=None if reason is None else unpack(reason),
-    )
