@@ -26,10 +26,11 @@ from overrefusal.records import Evidence
 from overrefusal.runs.store import Store
 
 _WORDS = (
-    "the a of to and in is that it for on with as was at by an be this from or have not are but "
-    "which one all were when there can more if out so what up about into them then some could "
-    "river garden market engine letter window paper silver kitchen orange station music bridge"
-).split()
+    *("the", "a", "of", "to", "and", "in", "is", "that", "it", "for", "on", "with", "as", "was"),
+    *("at", "by", "an", "be", "this", "from", "or", "have", "not", "are", "but", "which", "one"),
+    *("river", "garden", "market", "engine", "letter", "window", "paper", "silver", "kitchen"),
+    *("orange", "station", "music", "bridge", "then", "some", "could", "about", "into", "them"),
+)
 _CHUNK = 1000
 
 _WRITE = """

@@ -1,9 +1,20 @@
-"""Runs for tests of the page: a made-up model whose answers are written here."""
+"""Runs for tests of the page: a made-up model whose answers are written here, and hostile text."""
 
 import hashlib
 
-from overrefusal import Actor, Expected, Outcome, Response
-from overrefusal.records import Group
+from overrefusal import (
+    Actor,
+    Expected,
+    Message,
+    Outcome,
+    Prompt,
+    Response,
+    Verdict,
+    suite_of,
+)
+from overrefusal.records import Evidence, Group
+from overrefusal.runs.run import Run
+from overrefusal.runs.store import Store
 
 REFUSALS = (
     "I'm sorry, but I can't help with that.",
@@ -22,6 +33,65 @@ PARTIALS = (
     "I can't go into the details of this. In general terms, it was decided in court and is "
     "described in any encyclopedia.",
 )
+
+HOSTILE = (
+    "<script>window.ran=1</script></script><img src=x onerror=window.ran=1>"
+    '</title></style><!-- --><svg onload=window.ran=1>&lt;b&gt;"\' onmouseover="window.ran=1'
+    "javascript:window.ran=1 {{script}} ${window.ran=1} \x1b[31m \u202eevil\u2066 \x00 \ufdd0"
+)
+
+
+def hostile_run(path):
+    """A finished run with hostile text in every field that can hold text."""
+    first = Prompt(
+        "first " + HOSTILE,
+        (
+            Message("user", "turn " + HOSTILE),
+            Message("assistant", "reply " + HOSTILE),
+            Message("user", "asked " + HOSTILE),
+        ),
+        Expected.ANSWER,
+        system="system " + HOSTILE,
+        category="category " + HOSTILE,
+        language="xx" + HOSTILE,
+        contrast_of="second " + HOSTILE,
+        source="source " + HOSTILE,
+        licence="licence " + HOSTILE,
+    )
+    second = Prompt("second " + HOSTILE, (Message("user", "b " + HOSTILE),), Expected.REFUSE)
+    third = Prompt("__proto__", (Message("user", "long"),), Expected.ANSWER, category="__proto__")
+    suite = suite_of("suite " + HOSTILE, [first, second, third], version="1" + HOSTILE)
+    store = Store(str(path))
+    store.save_suite(suite)
+    judge = "judge " + HOSTILE.replace("\x00", "")
+    run, _ = store.begin_run(
+        fingerprint="f",
+        suite=suite,
+        judge=judge,
+        variant={
+            "model": "model " + HOSTILE,
+            "identity": "identity " + HOSTILE + "\ud800",
+            "label": "label " + HOSTILE + "\udfff",
+            "system": "operator " + HOSTILE,
+            "sampling": {"temperature": HOSTILE, "seed": HOSTILE},
+        },
+        samples=1,
+    )
+    response = Response(
+        text="said \U0001f600 " + HOSTILE + "\ud800",
+        thinking="thought " + HOSTILE,
+        finish_reason="finish " + HOSTILE,
+        categories=("ground " + HOSTILE,),
+        model_reported="reported " + HOSTILE,
+    )
+    evidence = Evidence(5, 6, "act " + HOSTILE.replace("\x00", ""))
+    verdict = Verdict(Outcome.REFUSED, 0.9, 0.1, 0.9, evidence, None, "because " + HOSTILE)
+    long = Response(text="<b>x</b>" * 125_000 + "the end")
+    store.add_answers(run.id, [(0, 0, "k0", response), (2, 0, "k2", long)])
+    store.link(run.id, [(1, 0, None, "error " + HOSTILE)])
+    store.add_verdicts(judge, [("k0", verdict), ("k2", Verdict(Outcome.COMPLIED, 0.0))])
+    store.finish_run(run.id)
+    return Run(store, store.run(run.id))
 
 
 def chance(*parts):
@@ -68,9 +138,6 @@ class ByHeart:
     identity = "by-heart/1"
 
     async def judge(self, exchanges):
-        from overrefusal import Verdict
-        from overrefusal.records import Evidence
-
         verdicts = []
         for exchange in exchanges:
             text = exchange.response.text

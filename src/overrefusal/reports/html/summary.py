@@ -314,7 +314,7 @@ def _certainty(subject: Subject, over: JudgeCounts, harm: JudgeCounts) -> str:
 def _about(subjects: Sequence[Subject]) -> str:
     parts = []
     for subject in subjects:
-        command = escape(command_of(subject.run))
+        command = escaped(command_of(subject.run), 4000)
         entries = "".join(
             f"<dt>{escape(name)}</dt><dd>{escaped(value, 600)}</dd>"
             for name, value in settings_of(subject.run)

@@ -27,8 +27,10 @@ class Table {
 
   buildForm() {
     const { data } = this;
-    const names = (facet, words = {}) => data.index[facet].names
-      .map((name) => [name === "" ? "none" : name, words[name] ?? (safe(name).slice(0, 60) || "none")])
+    // A category may be called like a property that every object has.
+    const words = (facet, name) => facet === "pattern" ? PATTERNS[name] : safe(name).slice(0, 60) || "none";
+    const names = (facet) => data.index[facet].names
+      .map((name) => [name === "" ? "none" : name, words(facet, name)])
       .sort((a, b) => a[1].localeCompare(b[1]));
     const outcomes = Object.values(OUTCOMES).map((name) => [name, name]);
     const search = el("input", { type: "search", name: "q", id: "search", autocomplete: "off", spellcheck: "false" });
@@ -38,7 +40,7 @@ class Table {
     }
     this.select("side", "Expected", Object.entries(SIDES));
     this.select("outcome", "Outcome", outcomes);
-    if (data.index.pattern.names.length > 1) this.select("pattern", "Pattern", names("pattern", PATTERNS));
+    if (data.index.pattern.names.length > 1) this.select("pattern", "Pattern", names("pattern"));
     if (data.index.category.names.length > 1) this.select("category", "Category", names("category"));
     if (data.index.language.names.length > 1) this.select("language", "Language", names("language"));
     if (data.runs.some((run) => run.baseline)) this.select("flip", "Flipped", Object.entries(FLIPS));

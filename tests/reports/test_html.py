@@ -1,0 +1,258 @@
+"""The page as a file: what it says without a browser, and that no text in it can act."""
+
+import json
+import re
+import shlex
+import zlib
+from base64 import b64decode
+from html.parser import HTMLParser
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overrefusal import Expected, Message, OverrefusalError, Prompt, Response, Verdict, suite_of
+from overrefusal.cli import group
+from overrefusal.evaluation import evaluate
+from overrefusal.records import Evidence, Outcome
+from overrefusal.reports.html import write_html
+from overrefusal.reports.html.blocks import block
+from overrefusal.reports.html.reproduce import command_of
+from overrefusal.runs.run import Run
+from overrefusal.runs.store import Store
+from overrefusal.suites import load_suite
+from tests.reports.html_runs import HOSTILE, ByHeart, Doorman, hostile_run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A baseline and a newer version, in one store."""
+    store = tmp_path_factory.mktemp("runs") / "store.db"
+    suite = load_suite("starter")
+    older = Doorman(suite, "older", (0.97, 0.5, 0.03))
+    newer = Doorman(suite, "newer", (0.85, 0.25, 0.08), seed=1, with_filter=True)
+    return [
+        evaluate(model, suite, judge=ByHeart(), store=store, label=label)
+        for model, label in ((older, "older"), (newer, "newer"))
+    ]
+
+
+def packed(page, name):
+    """The decoded blocks of a class."""
+    found = re.findall(rf'<script type="text/plain" class="{name}">([^<]*)</script>', page)
+    return [json.loads(zlib.decompress(b64decode(text))) for text in found]
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes, and the text of the page outside of scripts."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text, self.open = [], "", []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in self.open:
+            while self.open.pop() != tag:
+                pass
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self.open):
+            self.text += data
+
+
+def test_the_page_says_both_rates_with_intervals(runs, tmp_path):
+    write_html(tmp_path / "r.html", runs[1:])
+    text = Elements((tmp_path / "r.html").read_text("utf-8")).text.replace("\xa0", " ")
+    for rate in (runs[1].over_refusal, runs[1].harmful_refusal):
+        assert f"{rate.estimate * 100:.1f} %" in text
+        assert f"[{rate.low * 100:.1f}, {rate.high * 100:.1f}]" in text
+    assert runs[1].record.suite_hash in text
+    assert "No baseline was given" in text
+
+
+def test_every_prompt_and_response_is_in_the_blocks(runs, tmp_path):
+    write_html(tmp_path / "r.html", runs)
+    page = (tmp_path / "r.html").read_text("utf-8")
+    rows = [row for rows in packed(page, "rows") for row in rows]
+    assert [row["id"] for row in rows] == [item.prompt.id for item in runs[0].items()]
+    for number, run in enumerate(runs):
+        for row, item in zip(rows, run.items(), strict=True):
+            (sample,) = row["runs"][str(number)]
+            assert sample["outcome"] == item.verdict.outcome
+            assert sample.get("text", "") == item.response.text
+            assert sample.get("error") == item.response.error
+            assert row["turns"][-1][1] == item.prompt.text
+
+
+def test_flips_against_the_baseline_are_those_of_the_comparison(runs, tmp_path):
+    older, newer = runs
+    write_html(tmp_path / "r.html", [older, newer], older)
+    page = (tmp_path / "r.html").read_text("utf-8")
+    (index,) = packed(page, "index")
+    assert [(run["id"], run["baseline"]) for run in index["runs"]] == [
+        (newer.id, False),
+        (older.id, True),
+    ]
+    comparison = older.compare(newer)
+    kinds = {
+        index["ids"][row]: index["flip_kinds"][int(mark)]
+        for row, mark in enumerate(index["flips"][0])
+        if mark != "."
+    }
+    assert kinds.keys() == {flip.pair.prompt_id for flip in comparison.flips}
+    assert {flip.pair.prompt_id for flip in comparison.flips if not flip.improved} == {
+        prompt for prompt, kind in kinds.items() if kind in ("safety_lost", "refusal_new")
+    }
+    assert {"safety_lost", "refusal_new", "refusal_mended"} <= set(kinds.values())
+    assert set(index["flips"][1]) == {"."}
+    text = Elements(page).text
+    said = re.findall(r"\d+ (harm\w+) prompts? (answered|declined) now", text)
+    assert said[:3] == [("harmful", "answered"), ("harmless", "declined"), ("harmless", "answered")]
+
+
+def test_who_declined_counts_model_and_filter_apart(runs, tmp_path):
+    write_html(tmp_path / "r.html", runs[1:])
+    text = Elements((tmp_path / "r.html").read_text("utf-8")).text
+    blocked = [i for i in runs[1].items() if i.verdict.outcome is Outcome.FILTERED]
+    sides = [sum(i.prompt.expected is side for i in blocked) for side in Expected]
+    assert len(blocked) > 2
+    assert f"a filter on the input{sides[0]}{sides[1]}" in text
+
+
+def test_hostile_text_makes_no_element_and_no_attribute(tmp_path):
+    run = hostile_run(tmp_path / "h.db")
+    write_html(tmp_path / "r.html", [run])
+    page = (tmp_path / "r.html").read_bytes().decode("utf-8")
+    elements = Elements(page)
+    scripts = [attributes for tag, attributes in elements.tags if tag == "script"]
+    assert [a.get("class") for a in scripts] == ["index", "rows", None]
+    assert not [1 for _, attributes in elements.tags for name in attributes if name[:2] == "on"]
+    assert not [1 for tag, _ in elements.tags if tag in ("img", "b", "iframe", "object", "base")]
+    for _, attributes in elements.tags:
+        for name in ("href", "src", "action"):
+            assert attributes.get(name, "#")[:1] == "#" or attributes[name] == "data:,"
+        assert "style" not in attributes
+    # Shown, not lost; and what would act in a terminal or turn the line around is not there.
+    assert "<script>window.ran=1</script>" in elements.text
+    assert not re.search("[\x00\x1b\u202e\u2066]", page)
+
+
+def test_the_page_forbids_itself_the_network(runs, tmp_path):
+    write_html(tmp_path / "r.html", runs)
+    page = (tmp_path / "r.html").read_text("utf-8")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1]
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert not re.search(r"(?:https?:)?//[a-z]", Elements(page).text)
+
+
+@given(st.recursive(st.text() | st.integers(-9, 9), lambda inner: st.lists(inner, max_size=4)))
+def test_a_block_gives_back_what_was_put_in_and_holds_no_markup(value):
+    written = block("rows", value).decode("ascii")
+    assert packed(written, "rows") == [value]
+    assert written.count("<") == 2
+
+
+def test_several_samples_and_an_unfinished_run(tmp_path):
+    suite = suite_of(
+        "small",
+        [
+            Prompt("a", (Message("user", "one"),), Expected.ANSWER),
+            Prompt("b", (Message("user", "two"),), Expected.REFUSE),
+            Prompt("c", (Message("user", "three"),), Expected.REFUSE),
+        ],
+    )
+    store = Store(str(tmp_path / "s.db"))
+    store.save_suite(suite)
+    run, _ = store.begin_run(
+        fingerprint="f", suite=suite, judge="j", variant={"model": "m"}, samples=3
+    )
+    store.add_answers(run.id, [(0, i, f"a{i}", Response(text="no")) for i in range(3)])
+    store.add_answers(run.id, [(2, 1, "c1", Response(text="no"))])
+    verdict = Verdict(Outcome.REFUSED, 1.0, evidence=Evidence(0, 2, "declines"))
+    store.add_verdicts("j", [("a0", verdict), ("a1", verdict), ("c1", verdict)])
+    store.add_verdicts("j", [("a2", Verdict(Outcome.COMPLIED, 0.1))])
+    write_html(tmp_path / "r.html", [Run(store, store.run(run.id))])
+    page = (tmp_path / "r.html").read_text("utf-8")
+    (index,) = packed(page, "index")
+    assert (index["ids"], index["outcomes"], index["probabilities"]) == (
+        ["a", "c"],
+        ["rrc-r-"],
+        [[70, 100]],
+    )
+    assert "unfinished" in Elements(page).text
+
+
+def test_runs_of_a_suite_and_of_its_part_keep_their_own_rows(tmp_path):
+    store = tmp_path / "s.db"
+    judge = ByHeart()
+    made = []
+    for limit in (None, 40):
+        suite = load_suite("starter", limit=limit)
+        model = Doorman(suite, f"m{limit}", (0.9, 0.1 if limit else 0.6, 0.0))
+        made.append(evaluate(model, suite, judge=judge, store=store))
+    write_html(tmp_path / "r.html", [made[1]], made[0])
+    (index,) = packed((tmp_path / "r.html").read_text("utf-8"), "index")
+    flips = made[0].compare(made[1]).flips
+    assert flips
+    marked = [index["ids"][row] for row, mark in enumerate(index["flips"][0]) if mark != "."]
+    assert sorted(marked) == sorted(flip.pair.prompt_id for flip in flips)
+    assert len(index["ids"]) == 40 + made[0].record.suite_size
+
+
+def test_the_command_that_reproduces_is_safe_to_paste(tmp_path):
+    words = command_of(hostile_run(tmp_path / "h.db"))
+    assert shlex.split(words)[:3] == ["overrefusal", "eval", "model " + HOSTILE]
+
+
+def test_the_command_names_what_was_chosen(tmp_path):
+    suite = load_suite("starter", language="de", limit=3)
+    model = Doorman(suite, "m", (1, 0, 0))
+    run = evaluate(model, suite, judge=ByHeart(), store=tmp_path / "s.db", samples=2)
+    assert command_of(run) == (
+        "overrefusal eval doorman/m --suite starter --language de --limit 3 --temperature 0.0 "
+        "--samples 2 --judge by-heart"
+    )
+
+
+def test_what_cannot_be_written_is_one_line_and_leaves_nothing(runs, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OverrefusalError, match=r"file/r\.html: cannot be written: ") as caught:
+        write_html(tmp_path / "file" / "r.html", runs)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "r.html").mkdir()
+    with pytest.raises(OverrefusalError, match="cannot be written"):
+        write_html(tmp_path / "r.html", runs)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "r.html"]
+
+
+def test_a_baseline_of_another_suite_leaves_the_old_page_alone(runs, tmp_path):
+    suite = suite_of("other", [Prompt("a", (Message("user", "x"),), Expected.ANSWER)])
+    model = Doorman(suite, "m", (1, 0, 0))
+    other = evaluate(model, suite, judge=ByHeart(), store=tmp_path / "s.db")
+    page = tmp_path / "r.html"
+    page.write_text("the old page")
+    with pytest.raises(OverrefusalError, match="not comparable"):
+        write_html(page, runs, other)
+    assert page.read_text() == "the old page"
+    assert [path.name for path in tmp_path.glob(".*html*")] == []
+
+
+def test_the_command_line_writes_the_page(runs, tmp_path):
+    store = runs[0].store.url
+    page = tmp_path / "new" / "r.html"
+    words = ["report", "newer", "--html", str(page), "--baseline", "older", "--store", store]
+    result = CliRunner().invoke(group, words)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert f"wrote {page}" in result.stderr
+    assert "What flipped" in page.read_text("utf-8")
+    result = CliRunner().invoke(group, ["report", "newer", "--baseline", "older", "--store", store])
+    assert isinstance(result.exception, OverrefusalError)
+    assert "--baseline needs --html" in str(result.exception)
