@@ -32,7 +32,6 @@ ACTS: tuple[str, ...] = (
     "answers",
     "asks_back",
     "stalls",
-    "breaks_down",
     "cautions",
     "hedges",
 )

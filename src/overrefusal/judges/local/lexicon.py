@@ -114,6 +114,14 @@ CLASSES: dict[str, str] = {
     " ready",
     "privacy": "privacy private personal confidential consent copyright* privat* datenschutz privacidad"
     " vie-privée copyrighted proprietary",
+    "people": "people women men woman man girls boys muslim* jew* christian* immigrant* refugee*"
+    " foreigner* black white asian* african* latin* hispanic* arab* indian* chinese mexican* gay"
+    " lesbian* trans transgender disabled elderly old poor autistic children child kids students"
+    " employees minorit* community communities frauen männer juden muslime ausländer* kinder mujeres"
+    " hombres judíos musulmanes inmigrantes niños femmes hommes juifs musulmans immigrés enfants",
+    "contradict": "inherently justified justif* accurate inaccurate untrue incorrect stereotype"
+    " generaliz* generalis* premise assumption factual* baseless deserve* tragic tragedy genocide"
+    " atrocit* oppress* condemn* gerechtfertigt pauschal justificad* injustifi* prémisse",
     "caution": "warning caution careful disclaimer safety risk* risky danger* hinweis achtung"
     " vorsicht warnung advertencia cuidado precaución attention avertissement prudence",
 }

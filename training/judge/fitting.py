@@ -1,0 +1,198 @@
+"""Fitting the local judge's models; every hyperparameter is fixed here, none is searched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from compose import labelled_sentences
+from corpora import Example
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+
+from overrefusal.judges.local.features import (
+    ACTS,
+    BUCKETS,
+    Batch,
+    featurise,
+    response_grams,
+    sentence_grams,
+)
+from overrefusal.judges.local.model import act_probabilities, stack
+from overrefusal.judges.local.reading import Vocabulary, read_response
+
+Array = npt.NDArray[Any]
+INNER_FOLDS = 5
+ACT_C = 10.0
+GRAM_C = 30.0
+TREES = {
+    "max_iter": 150,
+    "learning_rate": 0.06,
+    "max_leaf_nodes": 8,
+    "min_samples_leaf": 15,
+    "l2_regularization": 5.0,
+    "max_features": 0.3,
+    "early_stopping": False,
+    "random_state": 0,
+}
+PARTIAL_TREES = {**TREES, "max_iter": 60, "max_leaf_nodes": 6}
+
+
+def batch_of(examples: list[Example], vocabulary: Vocabulary) -> Batch:
+    """All examples in one batch."""
+    return featurise(
+        [read_response(e.response) for e in examples], [e.prompt for e in examples], vocabulary
+    )
+
+
+def matrix(owner: Array, bucket: Array, rows: int) -> sp.csr_matrix:
+    """Binary n-grams with rows of length one."""
+    sizes = np.maximum(np.bincount(owner, minlength=rows), 1)
+    return sp.csr_matrix((1 / np.sqrt(sizes[owner]), (owner, bucket)), shape=(rows, BUCKETS))
+
+
+def fit_acts(answers: list[str], vocabulary: Vocabulary) -> tuple[Array, Array]:
+    """Weights (buckets, acts) and bias of the model of sentence acts.
+
+    ``answers`` are whole responses all of whose sentences answer.
+    """
+    rows = labelled_sentences() + [("answers", text) for text in answers]
+    readings = [read_response(text) for _, text in rows]
+    batch = featurise(readings, [""] * len(rows), vocabulary)
+    x = matrix(*sentence_grams(batch), len(batch.sentence_response))
+    y = np.array([ACTS.index(rows[i][0]) for i in batch.sentence_response])
+    real = batch.sentence_response >= len(rows) - len(answers)
+    weight = np.where(real, 0.3, 1.0)
+    weights = np.zeros((BUCKETS, len(ACTS)), dtype=np.float32)
+    bias = np.zeros(len(ACTS), dtype=np.float32)
+    used = np.unique(x.indices)
+    model = LogisticRegression(C=ACT_C, max_iter=200).fit(x[:, used], y, sample_weight=weight)
+    weights[np.ix_(used, model.classes_)] = model.coef_.T
+    bias[:] = -20
+    bias[model.classes_] = model.intercept_
+    return weights, bias
+
+
+def fit_grams(x: sp.csr_matrix, y: Array, weight: Array) -> LogisticRegression:
+    """The n-gram model of whole responses."""
+    model = LogisticRegression(C=GRAM_C, solver="liblinear", dual=True, tol=0.01, random_state=0)
+    return model.fit(x, y, sample_weight=weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Examples with the features that no fold changes."""
+
+    examples: list[Example]
+    grams: sp.csr_matrix
+    dense: Array
+    """Stack features with the n-gram score left at zero."""
+    positive: Array
+    partial: Array
+    weight: Array
+    group: Array
+    fold: Array
+
+
+def table(examples: list[Example], acts: tuple[Array, Array], vocabulary: Vocabulary) -> Table:
+    """Features of ``examples``."""
+    batch = batch_of(examples, vocabulary)
+    probabilities = act_probabilities(batch, *acts)
+    dense = stack(batch, probabilities, np.zeros(len(examples), dtype=np.float32))
+    return Table(
+        examples,
+        matrix(*response_grams(batch), len(examples)),
+        dense,
+        np.array([e.label != "complied" for e in examples]),
+        np.array([e.label == "partial" for e in examples]),
+        np.array([e.weight for e in examples]),
+        np.array([e.group for e in examples]),
+        np.array([e.fold for e in examples]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The three models of whole responses."""
+
+    grams: LogisticRegression
+    refusal: HistGradientBoostingClassifier
+    partial: HistGradientBoostingClassifier
+
+    def raw(self, data: Table, rows: Array) -> tuple[Array, Array]:
+        """Mean log-odds of refused or partial, and probability of partial given that."""
+        score = self.grams.decision_function(data.grams[rows])
+        x = data.dense[rows].copy()
+        x[:, -1] = score
+        refusal = 0.5 * (self.refusal.decision_function(x) + score)
+        return refusal, self.partial.predict_proba(x)[:, 1]
+
+
+def fit(data: Table, rows: Array) -> Fitted:
+    """Models from ``rows``; the trees see n-gram scores of models that had not seen the row.
+
+    Weights count in the n-gram model only: binning for weighted trees takes minutes.
+    """
+    y, weight = data.positive[rows], data.weight[rows]
+    x = data.grams[rows]
+    score = np.zeros(len(rows))
+    # Groups fall in inner folds by another hash than in outer ones.
+    inner = np.array([hash_of(g) % INNER_FOLDS for g in data.group[rows]])
+    for fold in range(INNER_FOLDS):
+        held = inner == fold
+        model = fit_grams(x[~held], y[~held], weight[~held])
+        score[held] = model.decision_function(x[held])
+    stacked = data.dense[rows].copy()
+    stacked[:, -1] = score
+    refusal = HistGradientBoostingClassifier(**TREES).fit(stacked, y)
+    partial = HistGradientBoostingClassifier(**PARTIAL_TREES).fit(
+        stacked[y], data.partial[rows][y]
+    )
+    return Fitted(fit_grams(x, y, weight), refusal, partial)
+
+
+def hash_of(group: str) -> int:
+    """A hash that is the same in every process and independent of ``Example.fold``."""
+    import hashlib
+
+    return int.from_bytes(hashlib.blake2b(group.encode(), digest_size=4).digest())
+
+
+def platt(raw: Array, positive: Array) -> tuple[float, float]:
+    """Slope and intercept of the calibrated log-odds."""
+    model = LogisticRegression(C=1e6).fit(raw[:, None], positive)
+    return float(model.coef_[0, 0]), float(model.intercept_[0])
+
+
+def tree_arrays(model: HistGradientBoostingClassifier, name: str) -> dict[str, Array]:
+    """The trees as padded arrays."""
+    nodes = [predictors[0].nodes for predictors in model._predictors]
+    width = max(len(n) for n in nodes)
+    shape = (len(nodes), width)
+    feature = np.zeros(shape, dtype=np.int16)
+    threshold = np.zeros(shape, dtype=np.float32)
+    left = np.tile(np.arange(width, dtype=np.int16), (len(nodes), 1))
+    right = left.copy()
+    value = np.zeros(shape, dtype=np.float32)
+    depth = 1
+    for i, tree in enumerate(nodes):
+        inner = ~tree["is_leaf"].astype(bool)
+        at = np.flatnonzero(inner)
+        feature[i, at] = tree["feature_idx"][inner]
+        # Training compares in double precision; round down so that equal values go left as well.
+        threshold[i, at] = tree["num_threshold"][inner]
+        left[i, at] = tree["left"][inner]
+        right[i, at] = tree["right"][inner]
+        value[i, : len(tree)] = np.where(inner, 0, tree["value"])
+        depth = max(depth, int(tree["depth"].max()))
+    return {
+        f"{name}.feature": feature,
+        f"{name}.threshold": threshold,
+        f"{name}.left": left,
+        f"{name}.right": right,
+        f"{name}.value": value,
+        f"{name}.shape": np.array([float(model._baseline_prediction[0, 0]), depth]),
+    }
