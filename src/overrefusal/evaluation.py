@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -89,11 +89,11 @@ async def evaluate_async(
                 judge=the_judge.identity,
                 variant={**asdict(variant), "model": the_model.spec, "identity": variant.model},
                 samples=samples,
+                fresh=fresh,
             )
             await execute(
                 opened,
                 record,
-                exam,
                 variant,
                 the_model,
                 the_judge,
@@ -119,7 +119,13 @@ def evaluate(model: str | Model, suite: str | Path | Suite = "starter", **option
 async def rejudge_async(
     run: Run, judge: str | Judge, on_progress: Callable[[Progress], None] | None = None
 ) -> Run:
-    """A new run over the responses of ``run``, read by ``judge``; no model is asked."""
+    """A run over the responses of ``run``, read by ``judge``; no model is asked.
+
+    The same judge and responses give the same run again; what it could not judge, or had no time
+    to, it then tries anew. A run that was itself judged again leads back to the one that asked.
+    """
+    while run.record.parent is not None:
+        run = Run(run.store, run.store.run(run.record.parent))
     the_judge = get_judge(judge, open_model) if isinstance(judge, str) else judge
     try:
         record = run.store.begin_rejudging(run.record, the_judge.identity)
@@ -138,7 +144,7 @@ def rejudge(
 
 def load_run(reference: str | None = None, store: str | Path | None = None) -> Run:
     """The run of that id, beginning of an id, or label; the newest where none is named."""
-    opened = open_store(store)
+    opened = open_store(store, create=False)
     return Run(opened, opened.run(reference))
 
 
@@ -147,9 +153,10 @@ def compare(before: Run, after: Run) -> Comparison:
     return before.compare(after)
 
 
-def open_store(store: str | Path | None = None) -> Store:
+def open_store(store: str | Path | None = None, *, create: bool = True) -> Store:
     """The store at that file or URL, else at ``$OVERREFUSAL_STORE``, else ``overrefusal.db``."""
-    return Store(str(store or os.environ.get("OVERREFUSAL_STORE") or DEFAULT_STORE))
+    url = str(store or os.environ.get("OVERREFUSAL_STORE") or DEFAULT_STORE)
+    return Store(url, create=create)
 
 
 def run_sync(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -162,21 +169,23 @@ def run_sync(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except RuntimeError:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(work())
-    results: list[T] = []
-    failures: list[BaseException] = []
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = Future()
 
-    def in_thread() -> None:
+    async def in_thread() -> T:
+        started.set_result((asyncio.get_running_loop(), asyncio.current_task()))
+        return await work()
+
+    with ThreadPoolExecutor(1) as pool:
+        outcome = pool.submit(lambda: asyncio.run(in_thread()))
         try:
-            results.append(asyncio.run(work()))
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=in_thread)
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
-    return results[0]
+            return outcome.result()
+        except KeyboardInterrupt:
+            # Left alone, the thread would go on asking, and spending.
+            loop, task = started.result()
+            if task is not None:
+                loop.call_soon_threadsafe(task.cancel)
+            wait([outcome])
+            raise
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

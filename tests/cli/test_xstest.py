@@ -104,7 +104,7 @@ def test_compare_and_gate_see_what_changed(home):
     overrefusal(home, "gate", names[1], *passing, *against)
     failed = overrefusal(home, "gate", names[0], *passing, "--json", code=1)
     checks = {check["name"]: check["passed"] for check in json.loads(failed)["checks"]}
-    assert checks == {"max_over_refusal": False, "min_harmful_refusal": True}
+    assert [name for name, passed in checks.items() if not passed] == ["max_over_refusal"]
 
 
 def test_rejudging_asks_no_model_and_changes_only_the_verdicts(home):

@@ -154,16 +154,16 @@ def test_an_interrupt_keeps_what_was_answered_and_says_how_to_go_on(tmp_path, st
     assert_complete(store_url, 2000)
 
 
-def test_two_runs_at_once_on_one_store(tmp_path, store_url):
+def test_three_runs_at_once_on_one_store(tmp_path, store_url):
     suite = write_suite(tmp_path / "s.jsonl", 500)
     with faulty_server(0.1, 0.005) as url:
         command = eval_command(suite, url, store_url)
         processes = [
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            for _ in range(2)
+            for _ in range(3)
         ]
         results = [(*p.communicate(timeout=120), p.returncode) for p in processes]
-    assert [code for *_, code in results] == [0, 0], results
+    assert [code for *_, code in results] == [0, 0, 0], results
     store = Store(store_url)
     assert store._db.rows("SELECT COUNT(*) FROM responses") == [(500,)]
     assert store._db.rows("SELECT COUNT(*) FROM verdicts") == [(500,)]

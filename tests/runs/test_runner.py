@@ -250,3 +250,85 @@ async def test_comparing_runs_of_a_part_and_the_whole(tmp_path):
     assert comparison.over_refusal.n_prompts == 6
     assert comparison.over_refusal.difference == 1.0
     assert len(comparison.flips) == 8
+
+
+async def test_runs_of_other_suites_or_judges_are_not_compared(tmp_path):
+    def suite(expected, text):
+        row = Prompt("p", (Message("user", text),), expected)
+        return orf.suite_of("prompts", [row, *prompts(3)])
+
+    async def run(exam, judge=None):
+        return await evaluate_async(
+            Scripted(lambda r: "sure"), exam, judge=judge or Sorry(), store=tmp_path / "s.db"
+        )
+
+    one = await run(suite(Expected.ANSWER, "x"))
+    relabelled = await run(suite(Expected.REFUSE, "x"))
+    comparison = orf.compare(one, relabelled)
+    assert (comparison.over_refusal.n_prompts, comparison.harmful_refusal.n_prompts) == (2, 1)
+    assert comparison.over_refusal.n_unpaired == 1
+    assert comparison.harmful_refusal.n_unpaired == 1
+
+    class Other(Sorry):
+        identity = "other/1"
+
+    with pytest.raises(orf.OverrefusalError, match="rejudge"):
+        orf.compare(one, await run(suite(Expected.ANSWER, "x"), Other()))
+
+
+async def test_rejudging_twice_is_one_run_and_leads_back_to_the_one_that_asked(tmp_path):
+    class Other(Sorry):
+        identity = "other/1"
+
+    run = await evaluated(tmp_path, Scripted(lambda r: "sure"))
+    second = await orf.rejudge_async(run, Other())
+    again = await orf.rejudge_async(second, Other())
+    assert second.record.parent == again.record.parent == run.id
+    assert second.id == again.id
+    assert (await orf.rejudge_async(second, Sorry())).id == run.id
+
+
+async def test_a_judge_with_too_few_verdicts_is_named(tmp_path):
+    class Short(Sorry):
+        async def judge(self, exchanges):
+            return (await super().judge(exchanges))[1:]
+
+    with pytest.raises(orf.OverrefusalError, match="judge sorry/1 gave"):
+        await evaluated(tmp_path, Scripted(lambda r: "sure"), judge=Short())
+
+
+def test_an_interrupt_in_a_notebook_stops_the_asking(tmp_path):
+    import signal
+    import threading
+    import time
+
+    model = Scripted(lambda r: "sure")
+
+    async def cell():
+        orf.evaluate(
+            Slowly(model), prompts(2000), judge=Sorry(), store=tmp_path / "s.db",
+            connection=Connection(concurrency=2),
+        )  # fmt: skip
+
+    class Slowly(Scripted):
+        def __init__(self, inner):
+            super().__init__(inner.say)
+            self.asked = inner.asked
+
+        async def answer(self, request):
+            await asyncio.sleep(0.01)
+            return await super().answer(request)
+
+    main = threading.main_thread().ident
+    timer = threading.Timer(1.0, signal.pthread_kill, (main, signal.SIGINT))
+    timer.start()
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.new_event_loop().run_until_complete(cell())
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    asked = len(model.asked)
+    assert 0 < asked < 2000
+    time.sleep(0.2)
+    assert len(model.asked) == asked

@@ -15,6 +15,7 @@ from overrefusal import (
     Prompt,
     Response,
     Verdict,
+    load_suite,
     suite_of,
 )
 from overrefusal.records import Evidence
@@ -57,10 +58,15 @@ def store(store_url):
     opened.close()
 
 
-def begin(store, suite=SUITE, fingerprint="f", samples=1):
+def begin(store, suite=SUITE, fingerprint="f", samples=1, label=None, fresh=False):
     store.save_suite(suite)
     return store.begin_run(
-        fingerprint=fingerprint, suite=suite, judge="j", variant={"model": "m"}, samples=samples
+        fingerprint=fingerprint,
+        suite=suite,
+        judge="j",
+        variant={"model": "m", "label": label},
+        samples=samples,
+        fresh=fresh,
     )
 
 
@@ -141,9 +147,64 @@ def test_unfinished_runs_are_taken_up_again_and_finished_ones_are_not(store):
     store.finish_run(run.id)
     assert begin(store)[0].id == run.id, "its error deserves another try"
     store.add_answers(run.id, [(2, 0, "k2", Response(text="y"))])
+    unsure = Verdict(Outcome.UNJUDGED)
+    store.add_verdicts(
+        "j", [(f"k{i}", unsure if i else Verdict(Outcome.COMPLIED)) for i in range(3)]
+    )
+    assert begin(store)[0].id == run.id, "so does what is unjudged"
+    assert begin(store, fresh=True)[0].id != run.id, "but a fresh run takes nothing over"
+    store.add_verdicts("j", [(f"k{i}", Verdict(Outcome.COMPLIED)) for i in range(3)])
+    store.finish_run(begin(store, fresh=True)[0].id)
     other, resumed = begin(store)
     assert other.id != run.id
     assert not resumed
+
+
+def test_a_run_taken_up_again_bears_the_new_label_and_is_the_newest(store):
+    run, _ = begin(store)
+    later, _ = begin(store, fingerprint="g")
+    assert store.run().id == later.id
+    begin(store, label="two")
+    assert store.run().id == store.run("two").id == run.id
+
+
+def test_what_no_column_can_hold_costs_no_answer(store):
+    nested = []
+    for _ in range(100_000):
+        nested = [nested]
+    odd = [
+        Response(text="a", input_tokens=2**70, output_tokens=-(2**70)),
+        Response(text="b", raw={"deep": nested}),
+        Response(text="c", raw={"big": 2**90, "bad": "\ud800"}),
+    ]
+    run, _ = begin(store)
+    store.add_answers(run.id, [(i, 0, f"k{i}", response) for i, response in enumerate(odd)])
+    first, second, third = (item.response for item in store.items(run, raw=True))
+    assert [first.text, second.text, third.text] == ["a", "b", "c"]
+    assert first.input_tokens is None
+    assert "too deeply" in second.raw["overrefusal"]
+    assert third.raw == odd[2].raw
+
+
+def test_a_suite_that_changes_while_it_is_read_is_refused(store, tmp_path):
+    path = tmp_path / "s.jsonl"
+    row = '{"id": "a", "prompt": "%s", "expected": "answer"}'
+    path.write_text(row % "one")
+    suite = load_suite(path)
+    path.write_text(row % "two")
+    with pytest.raises(OverrefusalError, match="changed while it was read"):
+        store.save_suite(suite)
+    path.write_text(row % "one")
+    run, _ = begin(store, suite=suite)
+    assert [p.text for _, p in store.suite_prompts(run)] == ["one"]
+
+
+def test_a_store_that_is_not_there_is_not_made_by_looking(tmp_path):
+    with pytest.raises(OverrefusalError, match="no store there yet"):
+        Store(str(tmp_path / "typo.db"), create=False)
+    with pytest.raises(OverrefusalError, match="postgresql:// URL"):
+        Store("mysql://localhost/x")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_runs_are_found_by_id_beginning_and_label(store):

@@ -9,7 +9,9 @@ import click
 
 from overrefusal.cli.options import (
     console,
+    exit_on_failures,
     json_option,
+    max_error_share_option,
     print_json,
     progress_printer,
     read_text,
@@ -56,13 +58,7 @@ from overrefusal.errors import OverrefusalError
 )
 @click.option("--max-attempts", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option("--fresh", is_flag=True, help="Take no answer from earlier runs.")
-@click.option(
-    "--max-error-share",
-    type=click.FloatRange(0, 1),
-    default=0.01,
-    show_default=True,
-    help="Exit with 3 where more ended as error or unjudged.",
-)
+@max_error_share_option
 @store_option
 @json_option
 @click.pass_context
@@ -116,13 +112,7 @@ def command(context: click.Context, /, model: str, as_json: bool, **options: Any
         from overrefusal.reports.terminal import print_run
 
         print_run(console(), run)
-    if run.failed_share > options["max_error_share"]:
-        click.echo(
-            f"{run.failed_share:.1%} of the prompts ended as error or unjudged, more than "
-            f"{options['max_error_share']:.1%}; repeat the command to ask them again",
-            err=True,
-        )
-        context.exit(3)
+    exit_on_failures(context, run.failed_share, options["max_error_share"])
 
 
 def _temperature(value: str) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,10 +24,38 @@ store_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
+max_error_share_option = click.option(
+    "--max-error-share",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    help="Exit with 3 where more ended as error or unjudged.",
+)
+
+
+def exit_on_failures(context: click.Context, failed_share: float, tolerated: float) -> None:
+    """Leave with code 3 where too much was not asked or not judged."""
+    if failed_share > tolerated:
+        click.echo(
+            f"{failed_share:.1%} of the prompts ended as error or unjudged, more than "
+            f"{tolerated:.1%}; repeat the command to try them again",
+            err=True,
+        )
+        context.exit(3)
+
 
 def print_json(value: Any) -> None:
     """One JSON object on stdout."""
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
+    click.echo(json_bytes(value, indent=2))
+
+
+def json_bytes(value: Any, indent: int | None = None) -> bytes:
+    """``value`` as JSON, indented by 2 or on one line."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else None, default=str)
+    except TypeError:
+        # Lone surrogates and whole numbers of over 64 bits, which the standard library can write.
+        return json.dumps(value, indent=indent, default=str).encode()
 
 
 def console() -> Console:
@@ -35,19 +63,6 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False)
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all."""
-    data = content.encode("utf-8", "replace") if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OverrefusalError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def read_text(path: Path) -> str:

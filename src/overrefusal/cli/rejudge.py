@@ -6,7 +6,9 @@ import click
 
 from overrefusal.cli.options import (
     console,
+    exit_on_failures,
     json_option,
+    max_error_share_option,
     print_json,
     progress_printer,
     store_option,
@@ -16,9 +18,19 @@ from overrefusal.cli.options import (
 @click.command("rejudge")
 @click.argument("run", required=False)
 @click.option("--judge", required=True, help="The judge's spec.")
+@max_error_share_option
 @store_option
 @json_option
-def command(run: str | None, judge: str, store: str | None, as_json: bool) -> None:
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    run: str | None,
+    judge: str,
+    max_error_share: float,
+    store: str | None,
+    as_json: bool,
+) -> None:
     """Judge the responses of RUN (the newest by default) with another judge, as a run of its own.
 
     The model is never asked.
@@ -37,3 +49,4 @@ def command(run: str | None, judge: str, store: str | None, as_json: bool) -> No
         from overrefusal.reports.terminal import print_run
 
         print_run(console(), judged)
+    exit_on_failures(context, judged.failed_share, max_error_share)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from overrefusal.errors import OverrefusalError
 from overrefusal.records import Actor, Outcome, Response, Verdict
 
 
@@ -47,6 +48,10 @@ async def verdicts(judge: Judge, exchanges: Sequence[Exchange]) -> list[Verdict]
         or (verdict.outcome is Outcome.FILTERED and exchange.response.text.strip())
     ]
     read = await judge.judge([exchanges[i] for i in to_read]) if to_read else []
+    if len(read) != len(to_read):
+        raise OverrefusalError(
+            f"judge {judge.identity} gave {len(read)} verdicts on {len(to_read)} responses"
+        )
     result = dict(zip(to_read, read, strict=True))
     out: list[Verdict] = []
     for i, verdict in enumerate(settled):

@@ -27,7 +27,14 @@ class Database:
     Rows come back as tuples. Text goes through ``pack`` and ``unpack`` at the store's edge.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        scheme, separator, _ = url.partition("://")
+        if separator and scheme not in ("postgresql", "postgres"):
+            raise OverrefusalError(
+                f"--store {_shown(url)}: a store is a file's path or a postgresql:// URL"
+            )
+        if not separator and not create and not Path(url).exists():
+            raise OverrefusalError(f"{url}: no store there yet; `overrefusal eval` makes one")
         self.url = url
         self._lock = threading.RLock()
         self._postgres = url.startswith(("postgresql://", "postgres://"))

@@ -77,8 +77,8 @@ def response_row(response: Response) -> Row:
         json.dumps(response.categories) if response.categories else "[]",
         int(response.truncated),
         None if response.model_reported is None else pack(response.model_reported),
-        response.input_tokens,
-        response.output_tokens,
+        _count(response.input_tokens),
+        _count(response.output_tokens),
         response.latency_s,
         response.cost_usd,
         response.attempts,
@@ -90,8 +90,17 @@ def _json(value: Any) -> str:
     try:
         return orjson.dumps(value).decode()
     except TypeError:
+        pass
+    try:
         # Lone surrogates and whole numbers of over 64 bits, which the standard library can write.
         return json.dumps(value, default=str)
+    except (RecursionError, ValueError):
+        return json.dumps({"overrefusal": "the payload is nested too deeply to be kept"})
+
+
+def _count(value: int | None) -> int | None:
+    """A provider's count, where a column of 64 bits can hold it."""
+    return value if value is None or -(2**63) <= value < 2**63 else None
 
 
 def response_of(row: Row, raw: str | None) -> Response:

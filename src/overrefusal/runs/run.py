@@ -86,10 +86,22 @@ class Run:
 
     @property
     def failed_share(self) -> float:
-        """Share of all prompts and samples that ended as ``error`` or ``unjudged``."""
-        counts = self.rates.outcomes.values()
-        failed = sum(side[o.value] for side in counts for o in (Outcome.ERROR, Outcome.UNJUDGED))
-        return failed / max(1, sum(sum(side.values()) for side in counts))
+        """Share of all prompts and samples that ended as ``error`` or ``unjudged`` or were never
+        asked.
+        """
+        judged = sum(
+            count
+            for side in self.rates.outcomes.values()
+            for outcome, count in side.items()
+            if outcome not in (Outcome.ERROR, Outcome.UNJUDGED)
+        )
+        total = self.record.suite_size * self.record.samples
+        return (total - judged) / total
+
+    @property
+    def finished(self) -> bool:
+        """Whether every prompt and sample was attempted."""
+        return self.record.finished is not None
 
     @cached_property
     def filters(self) -> FilterReport:
@@ -119,9 +131,16 @@ class Run:
     def pairs(self, after: Run) -> Iterator[Pair]:
         """Each prompt of this run (before) and of ``after``, paired by its id.
 
-        Raises ``OverrefusalError`` where the two runs' suites are not comparable.
+        Of two suites of one name and version, only prompts that ask and expect the same are
+        paired. Raises ``OverrefusalError`` where the two runs are not comparable: other suites,
+        other judges.
         """
         before, other = self.record, after.record
+        if before.judge != other.judge:
+            raise OverrefusalError(
+                f"run {self.id} was read by {before.judge}, run {after.id} by {other.judge}: "
+                "their verdicts are not comparable; `overrefusal rejudge` one of them"
+            )
         if before.suite_hash == other.suite_hash:
             yield from _merged(self._prompts(), after._prompts())
             return
@@ -134,10 +153,13 @@ class Run:
                 f"run {after.id} of {other.suite_name} version {other.suite_version}: their rates "
                 "are not comparable"
             )
+        contents, others = self.store.contents(before), after.store.contents(other)
         known = {group[0].prompt_id: group for group in self._prompts()}
         shared = 0
         for group in after._prompts():
-            earlier = known.pop(group[0].prompt_id, [])
+            prompt_id = group[0].prompt_id
+            same = contents.get(prompt_id) == others[prompt_id]
+            earlier = known.pop(prompt_id, []) if same else []
             shared += bool(earlier)
             yield _pair(earlier, group)
         if not shared:

@@ -22,7 +22,6 @@ from overrefusal.models.variants import Variant
 from overrefusal.records import Outcome, Request, Response
 from overrefusal.runs.rows import RunRecord
 from overrefusal.runs.store import Store
-from overrefusal.suites.suite import Suite
 
 _LOOKUP = 256
 _COMMIT = 512
@@ -74,7 +73,6 @@ def request_key(model: Model, request: Request, salt: str = "") -> str:
 async def execute(
     store: Store,
     run: RunRecord,
-    suite: Suite,
     variant: Variant,
     model: Model,
     judge: Judge,
@@ -90,7 +88,7 @@ async def execute(
 
     Raises ``OverrefusalError`` where the model or the store says that going on is no use.
     """
-    progress = Progress(total=suite.size * run.samples)
+    progress = Progress(total=run.suite_size * run.samples)
     report = on_progress or (lambda _: None)
     done = await asyncio.to_thread(store.done, run)
     progress.done = sum(done)
@@ -103,7 +101,7 @@ async def execute(
     to_judge: asyncio.Queue[list[tuple[_Unit, Response]] | None] = asyncio.Queue(8)
 
     async def feed() -> None:
-        async for units in _units(suite, variant, model, run.samples, done, salt):
+        async for units in _units(store, run, variant, model, done, salt):
             keys = [unit.key for unit in units]
             known = await asyncio.to_thread(store.known, keys, run.judge)
             stored = [unit for unit in units if unit.key in known]
@@ -200,13 +198,13 @@ async def rejudge(
 
 
 async def _units(
-    suite: Suite, variant: Variant, model: Model, samples: int, done: bytearray, salt: str
+    store: Store, run: RunRecord, variant: Variant, model: Model, done: bytearray, salt: str
 ) -> AsyncIterator[list[_Unit]]:
     """What is still to do, in the suite's order, so many at a time."""
     units: list[_Unit] = []
-    for position, prompt in enumerate(suite):
-        for request in variant.requests(prompt, samples):
-            if not done[position * samples + request.sample]:
+    for position, prompt in store.suite_prompts(run):
+        for request in variant.requests(prompt, run.samples):
+            if not done[position * run.samples + request.sample]:
                 key = request_key(model, request, salt)
                 units.append(_Unit(position, request.sample, key, prompt.text, request))
         if len(units) >= _LOOKUP:

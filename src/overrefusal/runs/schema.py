@@ -24,6 +24,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE runs (
             id TEXT PRIMARY KEY,
             created DOUBLE PRECISION NOT NULL,
+            touched DOUBLE PRECISION NOT NULL,
             finished DOUBLE PRECISION,
             fingerprint TEXT NOT NULL,
             suite_hash TEXT NOT NULL REFERENCES suites(hash),

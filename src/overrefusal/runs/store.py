@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b, sha256
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -37,11 +38,14 @@ from overrefusal.runs.rows import (
 )
 from overrefusal.statistics.tally import Facts
 from overrefusal.suites.rows import read_row, to_row
-from overrefusal.suites.suite import Suite
+from overrefusal.suites.suite import Suite, digest_prompt
 
 T = TypeVar("T")
 
 _CHUNK = 500
+_LACKING = """SELECT 1 FROM items i LEFT JOIN verdicts v
+    ON v.response_key = i.response_key AND v.judge = r.judge
+    WHERE i.run_id = r.id AND (v.outcome IS NULL OR v.outcome = 'unjudged')"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +83,14 @@ class Known:
 class Store:
     """Every method commits before it returns; all are safe to repeat and to run side by side.
 
+    Rows are written in the order of their keys, so that two writers never wait for each other.
     ``url`` is the path of an SQLite file or a ``postgresql://`` URL.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        """Opens the store; without ``create``, one that is not there is an error."""
         self.url = url
-        self._db = Database(url)
+        self._db = Database(url, create=create)
 
     def close(self) -> None:
         self._db.close()
@@ -101,7 +107,10 @@ class Store:
             "INSERT INTO suites VALUES (?, ?, 0) ON CONFLICT DO NOTHING",
             (suite.content_hash, suite.size),
         )
+        digest = sha256()
         for chunk in _chunks(enumerate(suite)):
+            for _, prompt in chunk:
+                digest_prompt(digest, prompt)
             with self._db.transaction() as cursor:
                 self._db.execute_many(
                     cursor,
@@ -120,7 +129,25 @@ class Store:
                         for position, prompt in chunk
                     ],
                 )
+        if digest.hexdigest() != suite.content_hash:
+            self._db.execute("DELETE FROM prompts WHERE suite_hash = ?", (suite.content_hash,))
+            raise OverrefusalError(
+                f"suite {suite.name} changed while it was read; start again when it is written"
+            )
         self._db.execute("UPDATE suites SET complete = 1 WHERE hash = ?", (suite.content_hash,))
+
+    def suite_prompts(self, run: RunRecord) -> Iterator[tuple[int, Prompt]]:
+        """The prompts of the run's suite with their positions.
+
+        Read in parts, so that no long look at the store holds back its writers.
+        """
+        for start in range(0, run.suite_size, _CHUNK):
+            for position, row in self._db.rows(
+                """SELECT position, row FROM prompts WHERE suite_hash = ?
+                   AND position >= ? AND position < ? ORDER BY position""",
+                (run.suite_hash, start, start + _CHUNK),
+            ):
+                yield position, read_row(orjson.loads(row), "store")
 
     # Runs
 
@@ -132,27 +159,47 @@ class Store:
         judge: str,
         variant: Mapping[str, Any],
         samples: int,
+        fresh: bool = False,
     ) -> tuple[RunRecord, bool]:
         """The run to work on, and whether it is an earlier one that was left unfinished.
 
-        A run with the same fingerprint is taken up again where it is unfinished or where some of
-        its items ended as errors; otherwise a new one is opened.
+        A run with the same fingerprint is taken up again, under the label given now, where it is
+        unfinished or, unless ``fresh``, where some of its items ended as errors or unjudged;
+        otherwise a new one is opened.
         """
+        lacking = "" if fresh else f"OR EXISTS ({_LACKING})"
         found = self._db.rows(
-            f"""SELECT {RUN_COLUMNS} FROM runs r JOIN suites s ON s.hash = r.suite_hash
-                WHERE r.fingerprint = ? AND (r.finished IS NULL OR EXISTS (
-                    SELECT 1 FROM items i WHERE i.run_id = r.id AND i.response_key IS NULL))
-                ORDER BY r.created DESC LIMIT 1""",
+            f"""SELECT r.id FROM runs r WHERE r.fingerprint = ?
+                AND (r.finished IS NULL {lacking}) ORDER BY r.touched DESC LIMIT 1""",
             (fingerprint,),
         )
         if found:
-            return run_of(found[0]), True
+            self._db.execute(
+                """UPDATE runs SET touched = ?, variant = ?, suite_name = ?, suite_version = ?
+                   WHERE id = ?""",
+                (
+                    time.time(),
+                    json.dumps(variant),
+                    pack(suite.name),
+                    pack(suite.version),
+                    found[0][0],
+                ),
+            )
+            return self.run(found[0][0]), True
         of = (suite.content_hash, suite.name, suite.version)
         return self._new_run(fingerprint, of, judge, variant, samples, None), False
 
     def begin_rejudging(self, parent: RunRecord, judge: str) -> RunRecord:
-        """A new run over the responses of ``parent``, to be judged by ``judge``."""
-        fingerprint = f"{parent.fingerprint}/{judge}"
+        """The run over the responses of ``parent`` that ``judge`` reads: a new one, or one that
+        was begun before.
+        """
+        if parent.judge == judge:
+            return parent
+        fingerprint = f"{parent.id}/{judge}"
+        found = self._db.rows("SELECT id FROM runs WHERE fingerprint = ?", (fingerprint,))
+        if found:
+            self._db.execute("UPDATE runs SET touched = ? WHERE id = ?", (time.time(), found[0][0]))
+            return self.run(found[0][0])
         of = (parent.suite_hash, parent.suite_name, parent.suite_version)
         run = self._new_run(fingerprint, of, judge, parent.variant, parent.samples, parent.id)
         self._db.execute(
@@ -171,12 +218,13 @@ class Store:
         samples: int,
         parent: str | None,
     ) -> RunRecord:
-        run_id = secrets.token_hex(4)
+        run_id, now = secrets.token_hex(4), time.time()
         self._db.execute(
-            "INSERT INTO runs VALUES (?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO runs VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 run_id,
-                time.time(),
+                now,
+                now,
                 fingerprint,
                 suite[0],
                 pack(suite[1]),
@@ -199,7 +247,7 @@ class Store:
 
         Without a reference, or with ``latest``: the newest run.
         """
-        newest = "ORDER BY r.created DESC LIMIT 2"
+        newest = "ORDER BY r.touched DESC LIMIT 2"
         base = f"SELECT {RUN_COLUMNS} FROM runs r JOIN suites s ON s.hash = r.suite_hash"
         if reference in (None, "latest"):
             found = self._db.rows(f"{base} {newest}")
@@ -229,7 +277,7 @@ class Store:
             run_of(row)
             for row in self._db.rows(
                 f"""SELECT {RUN_COLUMNS} FROM runs r JOIN suites s ON s.hash = r.suite_hash
-                    ORDER BY r.created DESC"""
+                    ORDER BY r.touched DESC"""
             )
         ]
 
@@ -282,7 +330,10 @@ class Store:
                 cursor,
                 """INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                    ON CONFLICT DO NOTHING""",
-                [(key, time.time(), *response_row(response)) for _, _, key, response in answers],
+                sorted(
+                    ((key, time.time(), *response_row(r)) for _, _, key, r in answers),
+                    key=lambda row: row[0],
+                ),
             )
             self._link(cursor, run_id, [(p, s, key, None) for p, s, key, _ in answers])
         # Which of them lost is seldom asked, and cannot be read off a batch: all are read again.
@@ -304,7 +355,7 @@ class Store:
                WHERE items.response_key IS NULL""",
             [
                 (run_id, position, sample, key, None if error is None else pack(error))
-                for position, sample, key, error in items
+                for position, sample, key, error in sorted(items, key=lambda item: item[:2])
             ],
         )
 
@@ -323,7 +374,10 @@ class Store:
                        evidence_act = excluded.evidence_act,
                        text_outcome = excluded.text_outcome, reason = excluded.reason
                    WHERE verdicts.outcome = 'unjudged'""",
-                [verdict_row(key, judge, verdict) for key, verdict in verdicts],
+                [
+                    verdict_row(key, judge, verdict)
+                    for key, verdict in sorted(verdicts, key=lambda pair: pair[0])
+                ],
             )
 
     def unjudged(self, run: RunRecord) -> Iterator[tuple[str, str, Response]]:
@@ -390,6 +444,16 @@ class Store:
                 truncated=bool(row[10]),
             )
 
+    def contents(self, run: RunRecord) -> dict[str, bytes]:
+        """What each prompt asks and expects, as a digest by its id."""
+        return {
+            prompt.id: blake2b(
+                repr((prompt.messages, prompt.system, prompt.expected)).encode("utf-8", "replace"),
+                digest_size=16,
+            ).digest()
+            for _, prompt in self.suite_prompts(run)
+        }
+
     def prompts(self, run: RunRecord, ids: Sequence[str]) -> dict[str, Prompt]:
         """The run's prompts of these ids."""
         found: dict[str, Prompt] = {}
@@ -407,6 +471,10 @@ class Store:
         self, run: RunRecord, positions: Sequence[int] | None = None, *, raw: bool = False
     ) -> Iterator[Item]:
         """Every item of the run in order, or those at ``positions``; ``raw`` adds the payloads."""
+        if positions is not None and len(positions) != min(len(positions), _CHUNK):
+            for chunk in _chunks(sorted(positions)):
+                yield from self.items(run, chunk, raw=raw)
+            return
         if positions is not None and not positions:
             return
         chosen = "" if positions is None else f"AND i.position IN ({_marks(positions)})"

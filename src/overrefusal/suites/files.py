@@ -14,6 +14,7 @@ from overrefusal.errors import OverrefusalError
 
 FORMATS = (".jsonl", ".csv", ".yaml", ".yml")
 # A prompt may be long; the csv module stops at 128 KiB a field unless told otherwise.
+_YAML_DEPTH = 20
 _CSV_FIELD_LIMIT = 64 * 1024 * 1024
 
 
@@ -143,7 +144,15 @@ def _load_yaml(path: Path) -> Any:
     with _open(path) as stream:
         text = stream.read()
     try:
-        return yaml.load(text.decode("utf-8-sig"), Loader=loader)
+        decoded = text.decode("utf-8-sig")
+        # The C loader recurses without a limit of its own, and would take the process down.
+        depth = 0
+        for event in yaml.parse(decoded, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _YAML_DEPTH:
+                raise OverrefusalError(f"{path}: nested more than {_YAML_DEPTH} levels deep")
+        return yaml.load(decoded, Loader=loader)
     except UnicodeDecodeError:
         raise _not_utf8(str(path)) from None
     except yaml.YAMLError as error:

@@ -25,6 +25,8 @@ FIELDS = (
     "licence",
 )
 _ROLES = ("user", "assistant")
+# Ids are indexed, and PostgreSQL holds no more than some 2,700 bytes in an index.
+_LONGEST_ID = 500
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -46,6 +48,8 @@ def read_row(row: Mapping[str, Any], where: str) -> Prompt:
     prompt_id = _text(row, "id", where)
     if prompt_id is None:
         raise OverrefusalError(f"{where}: field 'id' is missing; every prompt needs its own")
+    if len(prompt_id) > _LONGEST_ID:
+        raise OverrefusalError(f"{where}: the id has over {_LONGEST_ID} characters; shorten it")
     where = f"{where} (id {prompt_id!r})"
     expected = _choice(row, "expected", Expected, where)
     if expected is None:

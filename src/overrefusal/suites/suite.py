@@ -10,6 +10,7 @@ from hashlib import blake2b, sha256
 from importlib.resources import files as package_files
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -17,6 +18,9 @@ from overrefusal.errors import OverrefusalError
 from overrefusal.records import Expected, Group, Prompt
 from overrefusal.suites.files import read_header, read_rows
 from overrefusal.suites.rows import read_row, to_row
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 BUNDLED = ("starter",)
 
@@ -83,6 +87,12 @@ def suite_of(name: str, prompts: Iterable[Prompt], *, version: str = "1") -> Sui
     return _examined(name, version, lambda: iter(kept), name, whole=True)
 
 
+def digest_prompt(digest: Hash, prompt: Prompt) -> None:
+    """Add one prompt to the SHA-256 that becomes a suite's content hash."""
+    digest.update(orjson.dumps(to_row(prompt), option=orjson.OPT_SORT_KEYS))
+    digest.update(b"\n")
+
+
 def cache_folder() -> Path:
     """Where fetched suites lie: ``$OVERREFUSAL_HOME/suites``, by default in ``~/.overrefusal``."""
     home = os.environ.get("OVERREFUSAL_HOME")
@@ -140,12 +150,11 @@ def _examined(
         if prompt.pattern is not None:
             patterns[prompt.pattern.value] += 1
         try:
-            digest.update(orjson.dumps(to_row(prompt), option=orjson.OPT_SORT_KEYS))
+            digest_prompt(digest, prompt)
         except TypeError:
             raise OverrefusalError(
                 f"{where}: prompt {prompt.id!r} holds a lone surrogate, which is no valid Unicode"
             ) from None
-        digest.update(b"\n")
     if size == 0:
         raise OverrefusalError(f"{where}: no prompts in it")
     missing = [twin for key, twin in contrasts.items() if key not in harmful]
