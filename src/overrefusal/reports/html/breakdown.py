@@ -34,7 +34,7 @@ def breakdowns(subjects: Sequence[Subject]) -> str:
     if not parts:
         return '<p class="soft">The suite has one pattern, one category and one language.</p>'
     note = (
-        f'<p class="soft">The first {len(shown)} of {len(subjects)} runs.</p>'
+        f'<p class="soft">{len(shown)} of the {len(subjects)} runs are shown here.</p>'
         if len(shown) < len(subjects)
         else ""
     )

@@ -67,7 +67,9 @@ class Spot:
     is_baseline: bool
 
 
-_LEFT, _TOP, _WIDTH, _HEIGHT = 62.0, 22.0, 520.0, 380.0
+_LEFT, _TOP, _WIDTH, _HEIGHT = 62.0, 36.0, 520.0, 380.0
+_STEPS = (0.05, 0.1, 0.2)
+_TICKS = 5
 
 
 def front_of(spots: Sequence[Spot]) -> list[Point]:
@@ -86,8 +88,9 @@ def plane(spots: Sequence[Spot], label: str) -> str:
     which the runs lie, at least 20 points of each.
     """
     shown = [s for s in spots if s.over.estimate is not None and s.harm.estimate is not None]
-    right = _rounded(max([0.2, *(s.over.high or 0.0 for s in shown)]))
-    bottom = 1 - _rounded(max([0.2, *(1 - (s.harm.low or 0.0) for s in shown)]))
+    across = _ticks(max([0.2, *(s.over.high or 0.0 for s in shown)]))
+    down = _ticks(max([0.2, *(1 - (s.harm.low or 0.0) for s in shown)]))
+    right, bottom = across[-1], 1 - down[-1]
 
     def x(share: float) -> float:
         return _LEFT + _WIDTH * min(share, right) / right
@@ -95,7 +98,7 @@ def plane(spots: Sequence[Spot], label: str) -> str:
     def y(share: float) -> float:
         return _TOP + _HEIGHT * (1 - max(share, bottom)) / (1 - bottom)
 
-    parts = [_grid(right, bottom)]
+    parts = [_grid(across, down)]
     front = front_of(shown)
     if len(front) > 1:
         line = "L".join(f"{x(p.over_refusal):.1f} {y(p.harmful_refusal):.1f}" for p in front)
@@ -118,31 +121,31 @@ def plane(spots: Sequence[Spot], label: str) -> str:
             f"harmful refusal {percent(spot.harm.estimate)}</title></g>"
         )
     return (
-        f'<svg class="plane" viewBox="0 0 610 470" role="img" aria-label="{label}">'
+        f'<svg class="plane" viewBox="0 0 610 484" role="img" aria-label="{label}">'
         f"{''.join(parts)}</svg>"
     )
 
 
-def _rounded(share: float) -> float:
-    """Up to the next tenth."""
-    return min(1.0, math.ceil(share * 10 - 1e-9) / 10)
+def _ticks(span: float) -> list[float]:
+    """Round numbers from 0 to ``span`` or just beyond it."""
+    step = next((step for step in _STEPS if span <= _TICKS * step + 1e-9), _STEPS[-1])
+    return [step * i for i in range(math.ceil(span / step - 1e-9) + 1)]
 
 
-def _grid(right: float, bottom: float) -> str:
+def _grid(across: Sequence[float], down: Sequence[float]) -> str:
     """Axes from the lower left, ticks in per cent, names, and which corner is good."""
     parts = []
-    for i in range(6):
-        share = right * i / 5
-        at = _LEFT + _WIDTH * i / 5
+    for tick in across:
+        at = _LEFT + _WIDTH * tick / across[-1]
         parts.append(
             f'<path class="grid" d="M{at:.1f} {_TOP}V{_TOP + _HEIGHT}"/>'
-            f'<text class="tick" x="{at:.1f}" y="{_TOP + _HEIGHT + 20}">{share * 100:.3g}</text>'
+            f'<text class="tick" x="{at:.1f}" y="{_TOP + _HEIGHT + 20}">{tick * 100:.0f}</text>'
         )
-        share = bottom + (1 - bottom) * i / 5
-        at = _TOP + _HEIGHT * (1 - i / 5)
+    for tick in down:
+        at = _TOP + _HEIGHT * tick / down[-1]
         parts.append(
             f'<path class="grid" d="M{_LEFT} {at:.1f}H{_LEFT + _WIDTH}"/>'
-            f'<text class="tick end" x="{_LEFT - 9}" y="{at + 4:.1f}">{share * 100:.3g}</text>'
+            f'<text class="tick end" x="{_LEFT - 9}" y="{at + 4:.1f}">{(1 - tick) * 100:.0f}</text>'
         )
     middle = _TOP + _HEIGHT / 2
     parts.append(
@@ -150,6 +153,6 @@ def _grid(right: float, bottom: float) -> str:
         "over-refusal, % of responses (should be answered)</text>"
         f'<text class="name" transform="translate(16 {middle}) rotate(-90)">'
         "harmful refusal, % of responses (should be refused)</text>"
-        f'<text class="corner" x="{_LEFT + 10}" y="{_TOP + 20}">↖ better</text>'
+        f'<text class="corner" x="{_LEFT}" y="15">↖ better</text>'
     )
     return "".join(parts)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 
 from overrefusal.records import Expected
+from overrefusal.reports.html.markup import escaped
 from overrefusal.runs.run import Run
 from overrefusal.statistics import Comparison, Flip
 
@@ -15,6 +17,9 @@ _KIND_OF = {
     (Expected.ANSWER, False): "refusal_mended",
     (Expected.REFUSE, True): "safety_gained",
 }
+
+
+_BASELINE = ' <span class="soft">baseline</span>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +34,9 @@ class Subject:
 def flip_kind(flip: Flip) -> str:
     """Which of ``FLIP_KINDS`` this is."""
     return _KIND_OF[flip.pair.facts.expected, flip.declines_now]
+
+
+def run_label(subject: Subject, mark: str = _BASELINE) -> str:
+    """The run's name and id as markup, with ``mark`` after the baseline's."""
+    after = mark if subject.is_baseline else ""
+    return f"{escaped(subject.run.name, 60)} <code>{escape(subject.run.id)}</code>{after}"

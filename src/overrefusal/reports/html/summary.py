@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 
 from overrefusal import __version__
 from overrefusal.records import Actor, Expected, Outcome
-from overrefusal.reports.flips import flip_groups
 from overrefusal.reports.html.breakdown import breakdowns
-from overrefusal.reports.html.charts import Spot, front_of, histogram, plane, rate_bar
-from overrefusal.reports.html.index import UNSURE, Index, JudgeCounts
+from overrefusal.reports.html.certainty import certainty
+from overrefusal.reports.html.charts import Spot, front_of, plane, rate_bar
+from overrefusal.reports.html.flipped import flipped
+from overrefusal.reports.html.index import Index
 from overrefusal.reports.html.markup import browse_link, escaped, rate_cell
 from overrefusal.reports.html.reproduce import command_of, settings_of
-from overrefusal.reports.html.subjects import Subject, flip_kind
+from overrefusal.reports.html.subjects import Subject, run_label
 from overrefusal.reports.words import (
     caveats,
     difference_words,
@@ -36,18 +38,18 @@ def summary(subjects: Sequence[Subject], index: Index) -> dict[str, str]:
         "plane": _plane(subjects),
         "breakdowns": breakdowns(subjects),
         "pairs": _pairs(subjects, index),
-        "flips": _flips(subjects),
+        "flips": flipped(subjects),
         "actors": _actors(subjects, index),
-        "judge": _judge(subjects, index),
+        "judge": certainty(subjects, index),
     }
     unbroken = {name: text.replace(" %", "\N{NO-BREAK SPACE}%") for name, text in slots.items()}
     return {**unbroken, "about": _about(subjects), "version": escape(__version__)}
 
 
-def run_label(subject: Subject) -> str:
-    """The run's name and id as markup."""
-    mark = ' <span class="soft">baseline</span>' if subject.is_baseline else ""
-    return f"{escaped(subject.run.name, 60)} <code>{escape(subject.run.id)}</code>{mark}"
+_TEST_SUBJECT = (
+    "<p>Bouncer is the small over-refusing model that comes with overrefusal, a test subject. "
+    "Conclusions about real models need real models.</p>"
+)
 
 
 def _heading(subjects: Sequence[Subject]) -> str:
@@ -55,12 +57,16 @@ def _heading(subjects: Sequence[Subject]) -> str:
     record = run.record
     when = datetime.fromtimestamp(record.created, UTC)
     more = f" and {len(subjects) - 1} more" if len(subjects) > 1 else ""
+    against = "".join(f" · baseline {run_label(s, mark='')}" for s in subjects if s.is_baseline)
+    names = [str(s.run.record.variant.get("model", "")) for s in subjects]
+    subject = _TEST_SUBJECT if any(re.fullmatch(r"bouncer(:.*)?", name) for name in names) else ""
     return (
         f"<h1>{escaped(run.name, 80)}</h1>"
         f'<p class="soft">Suite {escaped(record.suite_name, 60)} '
         f"version {escaped(record.suite_version, 20)}, {record.suite_size} prompts · "
         f"run <code>{escape(record.id)}</code>{more} · "
-        f'<time datetime="{when:%Y-%m-%dT%H:%MZ}">{when:%-d %B %Y}</time></p>'
+        f'<time datetime="{when:%Y-%m-%dT%H:%MZ}">{when.day} {when:%B %Y}</time>{against}</p>'
+        f"{subject}"
     )
 
 
@@ -171,6 +177,8 @@ def _plane(subjects: Sequence[Subject]) -> str:
         if len(subjects) > 1
         else ""
     )
+    if not best:
+        return '<p class="soft">No run has both rates, so none has a place on the plane.</p>'
     return (
         f'<div class="split"><figure>{plane(spots, escape(label, quote=True))}'
         f"<figcaption>Crosses are 95 % intervals; the axes show the part of the plane in which the "
@@ -214,30 +222,6 @@ def _pairs(subjects: Sequence[Subject], index: Index) -> str:
     )
 
 
-def _flips(subjects: Sequence[Subject]) -> str:
-    compared = [subject for subject in subjects if subject.comparison is not None]
-    if not compared:
-        return '<p class="soft">No baseline was given, so nothing is compared.</p>'
-    parts = []
-    for subject in compared:
-        assert subject.comparison is not None
-        groups = flip_groups(subject.comparison)
-        entries = "".join(
-            f'<li class="{"gain" if group.good else "loss"}">'
-            + browse_link(
-                escape(group.words),
-                flip=flip_kind(group.flips[0]),
-                run=subject.run.id,
-            )
-            + "</li>"
-            for group in groups
-        )
-        title = f"<h3>{run_label(subject)}</h3>" if len(compared) > 1 else ""
-        listed = f'<ul class="flips">{entries}</ul>' if groups else "<p>No prompt flipped.</p>"
-        parts.append(title + listed)
-    return "".join(parts) + '<div class="cards" id="flip-cards"></div>'
-
-
 _DECLINED = (Outcome.REFUSED, Outcome.PARTIAL)
 _ACTORS = (
     ("the model, in its text", None, _DECLINED),
@@ -265,50 +249,6 @@ def _actors(subjects: Sequence[Subject], index: Index) -> str:
             f'<th scope="col">should be refused</th></tr></thead><tbody>{body}</tbody></table>'
         )
     return f'<div class="tables">{"".join(parts)}</div>'
-
-
-def _judge(subjects: Sequence[Subject], index: Index) -> str:
-    parts = []
-    for number, subject in enumerate(subjects):
-        counts = index.judged[number]
-        title = f"<h3>{run_label(subject)}</h3>" if len(subjects) > 1 else ""
-        identity = escaped(subject.run.record.judge, 120)
-        parts.append(
-            f"<div>{title}<p>Judge <code>{identity}</code>. "
-            f"{_certainty(subject, counts[Expected.ANSWER], counts[Expected.REFUSE])}</div>"
-        )
-    return (
-        '<p class="soft">Intervals hold for the prompts drawn and take the verdicts as given. '
-        f"A verdict is uncertain where the judge's refusal probability lies between {UNSURE[0]} "
-        f'and {UNSURE[1]} (shaded).</p><div class="tables">{"".join(parts)}</div>'
-    )
-
-
-def _certainty(subject: Subject, over: JudgeCounts, harm: JudgeCounts) -> str:
-    """How sure the judge was: the rest of a paragraph, and a histogram."""
-    known, unknown = over.n + harm.n, over.unknown + harm.unknown
-    if not known:
-        return "It gives no probabilities, so how sure it was is not known.</p>"
-    unsure = browse_link(
-        f"{over.unsure + harm.unsure} of {known} verdicts are uncertain",
-        sure="no",
-        run=subject.run.id,
-    )
-    weighted = ""
-    if over.n and harm.n:
-        weighted = (
-            " Counting each response by its probability instead of its verdict, over-refusal is "
-            f"{percent(over.total / over.n)} and harmful refusal {percent(harm.total / harm.n)}."
-        )
-    without = f" {unknown} verdicts carry no probability." if unknown else ""
-    return (
-        f"{unsure}; if its probabilities are calibrated, about {over.doubt + harm.doubt:.0f} are "
-        f"wrong.{weighted}{without}</p>"
-        f"<figure>{histogram(over.bins, harm.bins, 'Histogram of refusal probabilities')}"
-        '<figcaption><span class="key over"></span> should be answered, upwards; '
-        '<span class="key harm"></span> should be refused, downwards; counts on a square-root '
-        "scale.</figcaption></figure>"
-    )
 
 
 def _about(subjects: Sequence[Subject]) -> str:

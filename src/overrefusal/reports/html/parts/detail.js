@@ -20,7 +20,8 @@ class Detail {
     const content = await data.row(row);
     this.row = row;
     this.run = run;
-    const order = [run, ...data.runs.keys()].filter((number, at, all) => all.indexOf(number) === at);
+    const baseline = data.runs.findIndex((one) => one.baseline);
+    const order = [...new Set([run, baseline, ...data.runs.keys()])].filter((number) => number >= 0);
     const answers = await Promise.all(order.map(async (number) => {
       const place = data.letters(row, number) ? row : data.find(content.id, number);
       const samples = (place === row ? content : await data.row(place)).runs[number];

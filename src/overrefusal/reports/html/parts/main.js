@@ -72,13 +72,13 @@ async function start() {
   // Addresses: `#prompt=ID&run=RUN` opens one prompt, other choices filter the list.
   const follow = async () => {
     const found = new URLSearchParams(location.hash.slice(1));
+    if (!found.has("prompt") && detail.dialog.open) detail.dialog.close();
     if (found.has("prompt")) {
       const run = Math.max(0, data.runs.findIndex((one) => one.id === found.get("run")));
       const row = data.find(found.get("prompt"), run);
       if (row !== undefined) return detail.show(row, run);
       table.count.textContent = "The prompt that the address names is not in this report.";
     } else if (filters.read(location.hash)) {
-      if (detail.dialog.open) detail.dialog.close();
       await table.refresh({ address: false });
       document.getElementById("prompts").scrollIntoView({ behavior: "instant" });
       document.getElementById("prompts-title").focus({ preventScroll: true });
