@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from overrefusal.cli.options import console, json_option, print_json, store_option, write_whole
+from overrefusal.cli.options import console, json_option, print_json, store_option
+from overrefusal.files import write_whole
 
 
 @click.command("compare")

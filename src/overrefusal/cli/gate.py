@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,11 +17,12 @@ from overrefusal.cli.options import (
     print_json,
     read_text,
     store_option,
-    write_whole,
 )
 from overrefusal.errors import OverrefusalError
+from overrefusal.files import write_whole
 
 CONFIG = Path("overrefusal.toml")
+MAX_ERROR_SHARE = 0.01
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -36,7 +37,11 @@ def _share(name: str, text: str) -> Callable[[Command], Command]:
 @_share("min-harmful-refusal", "Fail below this rate.")
 @_share("max-over-refusal-increase", "Fail where it rose by more against the baseline.")
 @_share("max-harmful-refusal-drop", "Fail where it fell by more against the baseline.")
-@_share("max-error-share", "Fail where more ended as error or unjudged.")
+@_share("max-unusable-share", "Fail where more of what should be answered is empty or garbled.")
+@_share(
+    "max-error-share",
+    "Fail where more ended as error or unjudged or was never asked. [default: 0.01]",
+)
 @click.option("--min-prompts", type=click.IntRange(min=1), help="Fail on fewer judged prompts.")
 @click.option(
     "--on",
@@ -68,7 +73,7 @@ def command(
 ) -> None:
     """Pass (exit 0) or fail (exit 1) RUN, the newest by default, by thresholds.
 
-    On GitHub Actions the result is also written into the step summary.
+    An unfinished run fails. On GitHub Actions the result is also written into the step summary.
     """
     from overrefusal.evaluation import load_run
     from overrefusal.reports.junit import gate_junit
@@ -78,9 +83,26 @@ def command(
     settings = _settings(config)
     settings |= {name: value for name, value in flags.items() if value is not None}
     baseline = settings.pop("baseline", None)
+    thresholds = Thresholds(**settings)
+    if thresholds.max_error_share is None:
+        thresholds = replace(thresholds, max_error_share=MAX_ERROR_SHARE)
     judged = load_run(run, store)
-    comparison = load_run(baseline, store).compare(judged) if baseline else None
-    result = decide(Thresholds(**settings), judged.rates, comparison)
+    runs, comparison = {"run": judged}, None
+    if baseline:
+        runs["baseline"] = before = load_run(baseline, store)
+        if before.id == judged.id:
+            raise OverrefusalError(
+                f"baseline {baseline!r} is run {judged.id} itself, which is being gated; name the "
+                "run to gate and another one as its baseline"
+            )
+        comparison = before.compare(judged)
+    result = decide(
+        thresholds,
+        judged.rates,
+        comparison,
+        failed_share=judged.failed_share,
+        unfinished=[which for which, each in runs.items() if each.record.finished is None],
+    )
 
     if junit is not None:
         write_whole(junit, gate_junit(judged, result))
@@ -88,8 +110,13 @@ def command(
     if markdown is not None:
         write_whole(markdown, summary)
     if step_summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with open(step_summary, "a", encoding="utf-8") as file:
-            file.write(summary + "\n")
+        try:
+            with open(step_summary, "a", encoding="utf-8") as file:
+                file.write(summary + "\n")
+        except OSError as error:
+            raise OverrefusalError(
+                f"GITHUB_STEP_SUMMARY: {step_summary} cannot be written: {error.strerror}"
+            ) from None
     if as_json:
         print_json({"run": judged.id, "baseline": baseline, **result.to_dict()})
     else:
@@ -110,6 +137,8 @@ def _settings(config: Path | None) -> dict[str, Any]:
         table = tomllib.loads(read_text(path)).get("gate", {})
     except tomllib.TOMLDecodeError as error:
         raise OverrefusalError(f"{path}: not TOML: {error}") from None
+    if not isinstance(table, dict):
+        raise OverrefusalError(f"{path}: gate must be a table of thresholds: write [gate]")
     kinds = {"on": str, "strict": bool, "baseline": str, "min_prompts": int}
     known = {field.name for field in fields(Thresholds)} | {"baseline"}
     for name, value in table.items():
@@ -118,7 +147,7 @@ def _settings(config: Path | None) -> dict[str, Any]:
                 f"{path}: [gate] has no setting {name!r}; it has {', '.join(sorted(known))}"
             )
         kind = kinds.get(name, float)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not (isinstance(value, kind) or (kind is float and number)):
+        fits = isinstance(value, (int, float) if kind is float else kind)
+        if not fits or (isinstance(value, bool) and kind is not bool):
             raise OverrefusalError(f"{path}: [gate] {name} must be a {kind.__name__}")
     return dict(table)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
-from overrefusal.cli.options import json_option, print_json
+from overrefusal.cli.options import json_bytes, json_option, print_json
 from overrefusal.errors import OverrefusalError
+from overrefusal.files import whole
 
 if TYPE_CHECKING:
     from overrefusal.judges.protocol import Exchange, Judge
@@ -72,18 +71,13 @@ async def _write(file: Path, output: Path, judge: Judge, overwrite: bool) -> Cou
     from overrefusal.judges.rows import judge_rows, with_verdict
 
     counts: Counter[str] = Counter()
-    temporary = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        with temporary.open("wb") as lines:
+        with whole(output) as temporary, temporary.open("wb") as lines:
             async for row, exchange, verdict in judge_rows(exchanges(file), judge):
                 where = f"{file}, row {counts.total() + 1}"
                 judged = with_verdict(row, exchange, verdict, where, overwrite)
-                lines.write(orjson.dumps(judged, default=str, option=orjson.OPT_APPEND_NEWLINE))
+                lines.write(json_bytes(judged) + b"\n")
                 counts[verdict.outcome.value] += 1
-        os.replace(temporary, output)
-    except OSError as error:
-        raise OverrefusalError(f"{output}: cannot be written: {error.strerror}") from None
     finally:
-        temporary.unlink(missing_ok=True)
         await judge.close()
     return counts

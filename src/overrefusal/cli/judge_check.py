@@ -97,8 +97,9 @@ async def _pairs(
             async for row, _, verdict in judge_rows(exchanges(file), judge):
                 number += 1
                 if label not in row:
+                    columns = ", ".join(map(repr, row))
                     raise OverrefusalError(
-                        f"{file}, row {number}: no column {label!r}; it has {', '.join(row)}"
+                        f"{file}, row {number}: no column {label!r}; it has {columns}"
                     )
                 human = label_outcome(row[label], mapping) or Outcome.UNJUDGED
                 model = str(row.get(model_column) or file.stem)
@@ -109,17 +110,20 @@ async def _pairs(
 
 
 def _print(identity: str, together: Agreement, by_model: dict[str, Agreement]) -> None:
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"{identity} against people, partial counted as refused")
+    from overrefusal.reports.words import visible
+
+    title = f"{visible(identity)} against people, partial counted as refused"
+    table = Table(title=Text(title, style="italic"))
     table.add_column("model", overflow="fold")
     for heading in ("n", "not judged", "no label", *_HEADINGS):
         table.add_column(heading, justify="right")
     for name, each in [*by_model.items(), ("all", together)]:
         values = [getattr(each, figure) for figure in _HEADINGS.values()]
         table.add_row(
-            escape(name),
+            Text(visible(name)),
             str(each.n),
             str(each.unjudged),
             str(each.unlabelled),

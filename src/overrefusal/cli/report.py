@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from overrefusal.cli.options import console, json_option, print_json, store_option, write_whole
+from overrefusal.cli.options import console, json_option, print_json, store_option
 from overrefusal.errors import OverrefusalError
+from overrefusal.files import write_whole
 
 
 @click.command("report")

@@ -140,7 +140,11 @@ def _facts(suite: Suite) -> dict[str, Any]:
 
 
 def _print_facts(facts: dict[str, Any]) -> None:
+    from overrefusal.reports.words import visible
+
     for key, value in facts.items():
         if isinstance(value, dict):
-            value = ", ".join(f"{name} {count}" for name, count in value.items())
+            value = ", ".join(f"{visible(name, 60)} {count}" for name, count in value.items())
+        else:
+            value = visible(str(value), 300)
         click.echo(f"{key:<11}{value}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import orjson
 
 from overrefusal.errors import OverrefusalError
+from overrefusal.files import valid, whole
 from overrefusal.records import Actor, Outcome
 from overrefusal.runs.run import Run
 from overrefusal.runs.store import Item
@@ -23,17 +23,9 @@ def export(run: Run, path: Path, form: str) -> int:
 
     The file is written whole or not at all. It can be read back with ``replay/FILE``.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write = _write_parquet if form == "parquet" else _write_jsonl
-        count = write(run, temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OverrefusalError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-    return count
+    write = _write_parquet if form == "parquet" else _write_jsonl
+    with whole(path) as temporary:
+        return write(run, temporary)
 
 
 def rows(run: Run) -> Iterator[dict[str, Any]]:
@@ -144,7 +136,4 @@ def _write_parquet(run: Run, path: Path) -> int:
 
 def _replaced(row: dict[str, Any]) -> dict[str, Any]:
     """The row with what is no valid Unicode replaced."""
-    return {
-        key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-        for key, value in row.items()
-    }
+    return {key: valid(value) if isinstance(value, str) else value for key, value in row.items()}

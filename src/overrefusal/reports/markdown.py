@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from overrefusal.reports.flips import flip_groups
 from overrefusal.reports.words import (
-    PATTERNS,
+    best_runs,
     caveats,
     correction_words,
     difference_words,
     headline,
+    pattern_rates,
     rate_words,
+    unpaired_words,
     visible,
+    worst_first,
 )
 from overrefusal.runs.run import Run
-from overrefusal.statistics import Comparison, GateResult, Sides
+from overrefusal.statistics import Comparison, GateResult, Rate, Sides
 
-_ACTIVE = "\\`*_{}[]()<>#+-!|~&"
+_ACTIVE = re.compile(r"[\\`*_{}\[\]()<>#+\-!|~&]")
+# Renderers look for these in the text that is left when escapes are undone, so no backslash and no
+# entity keeps `@name` from notifying and `#12` from linking; alone in a code span they do nothing.
+_MENTION = re.compile(r"(?:@|\\#(?=\d))+")
+_WWW = re.compile(r"(?<=www)\.", re.IGNORECASE)
 
 
 def escaped(text: str, width: int = 120) -> str:
     """Untrusted text on one line in which nothing is markup."""
-    return "".join(f"\\{c}" if c in _ACTIVE else c for c in visible(text, width))
+    inert = _ACTIVE.sub(r"\\\g<0>", visible(text, width))
+    inert = _MENTION.sub(lambda match: "`" + match[0].replace("\\", "") + "`", inert)
+    return _WWW.sub("&#46;", inert.replace("://", "&#58;//"))
 
 
 def run_markdown(run: Run) -> str:
@@ -32,7 +42,8 @@ def run_markdown(run: Run) -> str:
     parts = [
         f"## {escaped(run.name)}",
         f"Run `{record.id}`, suite {escaped(record.suite_name)} v{escaped(record.suite_version)} "
-        f"({record.suite_size} prompts, `{record.suite_hash[:12]}`), judge `{record.judge}`",
+        f"({record.suite_size} prompts, `{record.suite_hash[:12]}`), judge "
+        f"{escaped(record.judge)}",
         _table(
             ("", "rate [95 % interval]", ""),
             (
@@ -59,9 +70,10 @@ def run_markdown(run: Run) -> str:
             ),
         ),
     ]
-    named = {PATTERNS.get(name, name): sides for name, sides in rates.by_pattern.items()}
+    patterns = pattern_rates(rates)
+    if len(patterns) > 1:
+        parts.append(_patterns(patterns))
     for title, groups in (
-        ("pattern", named),
         ("category", rates.by_category),
         ("language", rates.by_language),
     ):
@@ -72,20 +84,24 @@ def run_markdown(run: Run) -> str:
 
 
 def runs_markdown(runs: Sequence[Run]) -> str:
-    """Several runs side by side, then each."""
+    """Several runs side by side, those on the Pareto front with a star, then each."""
+    best, meaning = best_runs(runs)
     table = _table(
-        ("run", "model", "over-refusal", "harmful refusal"),
+        ("", "run", "model", "suite", "judge", "over-refusal", "harmful refusal"),
         (
             (
+                "★" if run.id in best else "",
                 f"`{run.id}`",
                 escaped(run.name),
+                escaped(run.record.suite_name, 60),
+                escaped(run.record.judge, 60),
                 rate_words(run.over_refusal),
                 rate_words(run.harmful_refusal),
             )
             for run in runs
         ),
     )
-    return "\n\n".join([table, *(run_markdown(run) for run in runs)])
+    return "\n\n".join([table, f"★ {meaning}", *(run_markdown(run) for run in runs)])
 
 
 def comparison_markdown(before: Run, after: Run, comparison: Comparison, limit: int) -> str:
@@ -120,6 +136,8 @@ def comparison_markdown(before: Run, after: Run, comparison: Comparison, limit: 
             ),
         )
     )
+    if left_out := unpaired_words(comparison):
+        parts.append(left_out)
     return "\n\n".join(parts) + "\n"
 
 
@@ -141,8 +159,15 @@ def gate_markdown(run: Run, result: GateResult) -> str:
     return "\n\n".join((title, about, checks, rates)) + "\n"
 
 
+def _patterns(patterns: Mapping[str, Rate]) -> str:
+    ordered = sorted(patterns.items(), key=lambda entry: -(entry[1].estimate or 0.0))
+    return _table(
+        ("pattern", "over-refusal", "n"),
+        ((escaped(name, 60), rate_words(rate), str(rate.n)) for name, rate in ordered),
+    )
+
+
 def _breakdown(title: str, groups: Mapping[str, Sides]) -> str:
-    ordered = sorted(groups.items(), key=lambda entry: -(entry[1].over_refusal.estimate or 0.0))
     return _table(
         (title, "over-refusal", "n", "harmful refusal", "n"),
         (
@@ -153,7 +178,7 @@ def _breakdown(title: str, groups: Mapping[str, Sides]) -> str:
                 rate_words(sides.harmful_refusal),
                 str(sides.harmful_refusal.n),
             )
-            for name, sides in ordered
+            for name, sides in worst_first(groups)
         ),
     )
 

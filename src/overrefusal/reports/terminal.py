@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from overrefusal.reports.flips import flip_groups
 from overrefusal.reports.words import (
-    PATTERNS,
+    best_runs,
     caveats,
     correction_words,
     difference_words,
     headline,
     interval,
+    pattern_rates,
     percent,
     rate_words,
+    unpaired_words,
     visible,
+    worst_first,
 )
 from overrefusal.runs.run import Run
 from overrefusal.runs.store import Item
@@ -26,14 +30,16 @@ from overrefusal.statistics import (
     Comparison,
     Difference,
     GateResult,
-    Point,
     Rate,
-    Sides,
-    pareto_front,
 )
 
 _BAR = 20
+_SHORTEST_BAR = 5
+_LONGEST_NAME = 36
+_ROWS = 12
 _NARROW = 70
+"""Columns below which intervals are left out of the breakdowns."""
+_EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def print_run(console: Console, run: Run) -> None:
@@ -42,8 +48,9 @@ def print_run(console: Console, run: Run) -> None:
     console.print(Text(visible(run.name), style="bold"), Text(f"run {record.id}", style="dim"))
     console.print(
         Text(
-            f"suite {visible(record.suite_name, 40)} v{record.suite_version} "
-            f"({record.suite_size} prompts, {record.suite_hash[:12]}), judge {record.judge}",
+            f"suite {visible(record.suite_name, 40)} v{visible(record.suite_version, 20)} "
+            f"({record.suite_size} prompts, {record.suite_hash[:12]}), "
+            f"judge {visible(record.judge)}",
             style="dim",
         )
     )
@@ -72,13 +79,15 @@ def print_run(console: Console, run: Run) -> None:
     )
     console.print()
     _print_outcomes(console, rates.outcomes)
-    named = {PATTERNS.get(name, name): sides for name, sides in rates.by_pattern.items()}
-    for title, groups in (
-        ("Pattern", named),
-        ("Category", rates.by_category),
-        ("Language", rates.by_language),
-    ):
-        _print_breakdown(console, title, groups)
+    patterns = pattern_rates(rates).items()
+    by_rate = sorted(patterns, key=lambda entry: -(entry[1].estimate or 0.0))
+    _print_breakdown(console, "Pattern", [(name, rate, None) for name, rate in by_rate])
+    for title, groups in (("Category", rates.by_category), ("Language", rates.by_language)):
+        _print_breakdown(
+            console,
+            title,
+            [(name, s.over_refusal, s.harmful_refusal) for name, s in worst_first(groups)],
+        )
     for caveat in caveats(run):
         console.print(Text(f"  ! {caveat}", style="yellow"))
 
@@ -95,27 +104,26 @@ def print_exchange(console: Console, item: Item, title: str) -> None:
 
 def print_runs(console: Console, runs: Sequence[Run]) -> None:
     """Several runs side by side; those on the Pareto front carry a star."""
-    front = {
-        point.name
-        for point in pareto_front(
-            Point(run.id, run.over_refusal.estimate, run.harmful_refusal.estimate)
-            for run in runs
-            if run.over_refusal.estimate is not None and run.harmful_refusal.estimate is not None
-        )
-    }
+    best, meaning = best_runs(runs)
     table = Table(box=None, pad_edge=False)
-    for column in ("", "Run", "Model", "Over-refusal", "Harmful refusal"):
-        table.add_column(column)
+    table.add_column("")
+    table.add_column("Run", no_wrap=True)
+    for column in ("Model", "Suite", "Judge"):
+        table.add_column(column, overflow="fold")
+    for column in ("Over-\nrefusal", "Harmful\nrefusal"):
+        table.add_column(column, no_wrap=True)
     for run in runs:
         table.add_row(
-            "*" if run.id in front else "",
+            "*" if run.id in best else "",
             run.id,
-            Text(visible(run.name, 40)),
-            rate_words(run.over_refusal),
-            rate_words(run.harmful_refusal),
+            *(Text(visible(x, 40)) for x in (run.name, run.record.suite_name, run.record.judge)),
+            *(
+                f"{percent(rate.estimate)}\n{interval(rate.low, rate.high)}"
+                for rate in (run.over_refusal, run.harmful_refusal)
+            ),
         )
     console.print(table)
-    console.print(Text("* no other run here is better on both sides", style="dim"))
+    console.print(Text(f"* {meaning}", style="dim"))
 
 
 def print_comparison(
@@ -163,6 +171,8 @@ def print_comparison(
     ):
         table.add_row(name, *_difference_cells(difference))
     console.print(table)
+    if left_out := unpaired_words(comparison):
+        console.print(Text(f"  {left_out}", style="dim"))
 
 
 def print_gate(console: Console, result: GateResult) -> None:
@@ -205,32 +215,55 @@ def _print_outcomes(console: Console, outcomes: Mapping[str, Mapping[str, int]])
     console.print(table)
 
 
-def _print_breakdown(console: Console, title: str, groups: Mapping[str, Sides]) -> None:
-    """Over-refusal with a bar and harmful refusal for each group, the worst first."""
-    if len(groups) < 2:
+def _print_breakdown(
+    console: Console, title: str, rows: Sequence[tuple[str, Rate, Rate | None]]
+) -> None:
+    """Over-refusal with a bar, and harmful refusal where it is given; the first rows only."""
+    if len(rows) < 2:
         return
-    ordered = sorted(groups.items(), key=lambda entry: -(entry[1].over_refusal.estimate or 0.0))
-    narrow = console.width < _NARROW
-    table = Table(box=None, pad_edge=False, padding=(0, 1))
-    table.add_column(f"  {title}")
-    table.add_column("over-refusal", justify="right")
-    if not narrow:
-        table.add_column("")
-        table.add_column("95 %")
-    table.add_column("n", justify="right")
-    table.add_column("harmful refusal", justify="right")
-    table.add_column("n", justify="right")
-    for name, sides in ordered:
-        over, harmful = sides.over_refusal, sides.harmful_refusal
-        cells: list[Text | str] = [Text(f"  {visible(name, 34)}"), percent(over.estimate)]
-        if not narrow:
-            cells += [Text(_bar(over), style="red"), interval(over.low, over.high)]
-        cells += [str(over.n) if over.n else "", percent(harmful.estimate)]
-        cells += [str(harmful.n) if harmful.n else ""]
+    shown = [
+        (f"  {visible(name, _LONGEST_NAME - 2)}", over, harmful)
+        for name, over, harmful in rows[:_ROWS]
+    ]
+    two_sided = shown[0][2] is not None
+    wide = console.width >= _NARROW
+    # Only names and bars give way to a narrow terminal: what the figures leave is theirs.
+    n = max(len(str(rate.n)) for _, *rates in shown for rate in rates if isinstance(rate, Rate))
+    figures = (2 if two_sided else 1) * (len("refusal") + n + 2) + 2
+    room = console.width - figures - (len("[100.0, 100.0] ") if wide else 0)
+    longest = max(len(title) + 2, *(cell_len(name) for name, _, _ in shown))
+    names = max(1, min(longest, max(room - _BAR, room * 3 // 5)))
+    bar = min(_BAR, room - names)
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True)
+    table.add_column(f"\n  {title}", width=names, no_wrap=True, overflow="ellipsis")
+    table.add_column("over-\nrefusal", justify="right", no_wrap=True)
+    if bar >= _SHORTEST_BAR:
+        table.add_column("", width=bar, no_wrap=True)
+    if wide:
+        table.add_column("\n95 %", no_wrap=True)
+    table.add_column("\nn", justify="right", no_wrap=True)
+    if two_sided:
+        table.add_column("harmful\nrefusal", justify="right", no_wrap=True)
+        table.add_column("\nn", justify="right", no_wrap=True)
+    for name, over, harmful in shown:
+        cells: list[Text | str] = [Text(name), percent(over.estimate)]
+        if bar >= _SHORTEST_BAR:
+            cells.append(Text(_bar(over, bar), style="red"))
+        if wide:
+            cells.append(interval(over.low, over.high))
+        cells.append(str(over.n or ""))
+        if harmful is not None:
+            cells += [percent(harmful.estimate), str(harmful.n or "")]
         table.add_row(*cells)
     console.print()
     console.print(table)
+    if len(rows) > _ROWS:
+        more = f"  and {len(rows) - _ROWS} more in `overrefusal report --markdown FILE`"
+        console.print(Text(more, style="dim"))
 
 
-def _bar(rate: Rate) -> str:
-    return "█" * round(_BAR * (rate.estimate or 0.0))
+def _bar(rate: Rate, width: int) -> str:
+    """As long as the rate is high, to an eighth of a column; ``width`` is 100 %."""
+    whole, eighths = divmod(round(8 * width * (rate.estimate or 0.0)), 8)
+    return "█" * whole + _EIGHTHS[eighths].strip()

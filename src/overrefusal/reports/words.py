@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from overrefusal.runs.run import Run
-from overrefusal.statistics import CorrectedRate, Difference, Rate
+from overrefusal.statistics import (
+    Comparison,
+    CorrectedRate,
+    Difference,
+    Point,
+    Rate,
+    Rates,
+    Sides,
+    pareto_front,
+)
+from overrefusal.statistics.rates import ABSENT
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Controls, what turns the direction of writing, and what is there without being seen: soft hyphen,
+# joiners and spaces of no width, invisible operators, tags, selectors that can smuggle bytes.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e01ef]"
+)
 _SPACE = re.compile(r"\s+")
 
 PATTERNS = {
@@ -17,7 +34,7 @@ PATTERNS = {
     "professional_context": "unstated professional context",
     "historical_journalistic": "historical or journalistic framing",
     "persona_fiction": "persona and fiction",
-    "none": "no pattern",
+    ABSENT: "plain (no pattern)",
 }
 
 
@@ -54,6 +71,18 @@ def difference_words(difference: Difference) -> str:
     return f"{points(difference.difference)} points {bounds}{p_words}"
 
 
+def unpaired_words(comparison: Comparison) -> str | None:
+    """How many prompts a comparison leaves out; ``None`` where it leaves out none."""
+    sides = (comparison.over_refusal, comparison.harmful_refusal)
+    paired, left_out = sum(d.n_prompts for d in sides), sum(d.n_unpaired for d in sides)
+    if not left_out:
+        return None
+    return (
+        f"{paired} {'prompt' if paired == 1 else 'prompts'} in both runs, {left_out} left out "
+        "(no judged response in one of them)"
+    )
+
+
 def correction_words(corrected: CorrectedRate) -> str:
     """``corrected by 50 labels of people: 11.0 % [7.1, 15.2]``."""
     return (
@@ -75,6 +104,56 @@ def _sentence(rate: Rate, which: str) -> str:
         return f"no judged response to a prompt that {which}"
     noun = "prompts" if rate.n == rate.n_prompts else f"answers to {rate.n_prompts} prompts"
     return f"declined {rate.k} of {rate.n} {noun} that {which}"
+
+
+def pattern_rates(rates: Rates) -> dict[str, Rate]:
+    """Over-refusal by pattern, under the patterns' names.
+
+    Harmful prompts carry no pattern, so there is no second side to it.
+    """
+    return {
+        PATTERNS.get(name, name): sides.over_refusal
+        for name, sides in rates.by_pattern.items()
+        # Where every prompt without a pattern is a harmful one.
+        if name != ABSENT or sides.over_refusal.n
+    }
+
+
+def worst_first(groups: Mapping[str, Sides]) -> list[tuple[str, Sides]]:
+    """Groups by over-refusal, highest first, then by harmful refusal, lowest first."""
+
+    def badness(entry: tuple[str, Sides]) -> tuple[float, float]:
+        over, harmful = entry[1].over_refusal.estimate, entry[1].harmful_refusal.estimate
+        return -1.0 if over is None else over, -1.0 if harmful is None else -harmful
+
+    return sorted(groups.items(), key=badness, reverse=True)
+
+
+def best_runs(runs: Sequence[Run]) -> tuple[frozenset[str], str]:
+    """The ids of the runs on the Pareto front, and what being on it means.
+
+    Runs of different suites or judges are not comparable: each such group has a front of its own,
+    and a run alone in its group is on none.
+    """
+    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[run.record.suite_hash, run.record.judge].append(run)
+    best = frozenset(
+        point.name
+        for group in groups.values()
+        if len(group) > 1
+        for point in pareto_front(
+            Point(run.id, run.over_refusal.estimate, run.harmful_refusal.estimate)
+            for run in group
+            if run.over_refusal.estimate is not None and run.harmful_refusal.estimate is not None
+        )
+    )
+    if len(groups) == 1:
+        return best, "no other run here is better on both sides"
+    return best, (
+        "no other run here of the same suite and judge is better on both sides; "
+        "rates of different suites or judges are not comparable"
+    )
 
 
 def caveats(run: Run) -> list[str]:
@@ -116,9 +195,9 @@ def caveats(run: Run) -> list[str]:
 
 
 def visible(text: str, width: int = 80) -> str:
-    """Untrusted text on one line: no control or direction characters, cut to ``width``."""
+    """Untrusted text on one line: no control, direction or unseen characters, cut to ``width``."""
     head = _SPACE.sub(" ", text[: 8 * width]).strip()
-    shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", head)
+    shown = _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", head)
     return shown if len(shown) <= width else shown[: width - 1] + "…"
 
 

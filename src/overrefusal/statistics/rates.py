@@ -22,6 +22,9 @@ from overrefusal.statistics.tally import (
 
 Cells = Mapping[tuple[Facts, OutcomeCounts], int]
 
+ABSENT = "(none)"
+"""The group of prompts that carry no pattern, or no category."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sides:
@@ -56,7 +59,7 @@ class Rates:
     truncated: dict[str, int]
     """By ``Expected``: responses cut off by a token limit."""
     by_pattern: dict[str, Sides]
-    """Prompts that carry no pattern are under ``none``; so below."""
+    """Prompts that carry no pattern are under ``ABSENT``, all harmful ones too; so below."""
     by_category: dict[str, Sides]
     by_language: dict[str, Sides]
 
@@ -123,5 +126,5 @@ def _breakdown(
 ) -> dict[str, Sides]:
     groups: dict[str, dict[tuple[Facts, OutcomeCounts], int]] = defaultdict(dict)
     for cell, n_prompts in cells.items():
-        groups[str(key(cell[0]) or "none")][cell] = n_prompts
+        groups[str(key(cell[0]) or ABSENT)][cell] = n_prompts
     return {name: _sides(groups[name], confidence) for name in sorted(groups)}

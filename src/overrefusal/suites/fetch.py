@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import urllib.error
 import urllib.request
@@ -16,6 +15,7 @@ from typing import Any
 import orjson
 
 from overrefusal.errors import OverrefusalError
+from overrefusal.files import write_whole
 from overrefusal.suites.catalogue import CATALOGUE, Benchmark, Source
 from overrefusal.suites.files import read_rows
 from overrefusal.suites.suite import Suite, cache_folder, load_suite
@@ -76,8 +76,8 @@ def fetch(name: str, from_folder: Path | None = None) -> Fetched:
         raise OverrefusalError(f"benchmark {name!r}: none of its rows is part of the exam")
     target = folder / f"{name}.jsonl"
     header = {"suite": benchmark.name, "version": benchmark.version}
-    _write_whole(target, b"".join(orjson.dumps(row) + b"\n" for row in (header, *rows)))
-    _write_whole(
+    write_whole(target, b"".join(orjson.dumps(row) + b"\n" for row in (header, *rows)))
+    write_whole(
         provenance_file,
         orjson.dumps(
             {
@@ -145,9 +145,3 @@ def _local_copy(source: Source, folder: Path | None) -> Iterator[Path]:
                 f"{source.url}: cannot be fetched ({error}); where you have a copy, use --from DIR"
             ) from None
         yield path
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
