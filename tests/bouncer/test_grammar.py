@@ -42,7 +42,9 @@ def test_families_are_held_out():
 def test_every_section_exists_in_every_language(language):
     lex, english = lexicon(language), lexicon("en")
     assert lex.phrases.keys() == english.phrases.keys()
-    assert lex.words.keys() == english.words.keys() - ({"plainlines"} if language != "en" else set())
+    assert lex.words.keys() == english.words.keys() - (
+        {"plainlines"} if language != "en" else set()
+    )
     assert lex.frames.keys() == english.frames.keys()
     for section in ("ask", "about", "history", "fiction", "work"):
         assert {f for f, _ in lex.frames[section]} & HELD_OUT
@@ -60,9 +62,7 @@ def test_the_lexicon_is_wide():
 
 def test_dangerous_words_stand_in_harmless_requests_too():
     rng = random.Random(2)
-    texts = [
-        example(rng, Group.SUSPICIOUS, "en", bare=True).text.lower() for _ in range(3000)
-    ]
+    texts = [example(rng, Group.SUSPICIOUS, "en", bare=True).text.lower() for _ in range(3000)]
     for word in ("kill", "bomb", "murder", "drug", "hack", "steal"):
         assert sum(word in t for t in texts) > 5
 

@@ -44,9 +44,7 @@ async def test_tokens_equal_transformers_greedy_ones(variant, tmp_path):
         ids = tokenizer.apply_chat_template(
             chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
         )["input_ids"]
-        assert ids[0].tolist() == Tokenizer(out / "tokenizer.json").encode(
-            render(request.messages)
-        )
+        assert ids[0].tolist() == Tokenizer(out / "tokenizer.json").encode(render(request.messages))
         with torch.no_grad():
             generated = theirs.generate(ids, max_new_tokens=64, do_sample=False)
         reply = generated[0, ids.shape[1] :].tolist()
@@ -68,7 +66,9 @@ async def test_the_bundled_folder_is_the_variant_bouncer():
     model = transformers.AutoModelForCausalLM.from_pretrained(folder.BUNDLED)
     assert str(model.dtype) == "torch.float32"
     _, weights = folder.weights("bouncer")
-    assert (model.model.embed_tokens.weight.numpy(force=True) == weights["embed_tokens.weight"]).all()
+    assert (
+        model.model.embed_tokens.weight.numpy(force=True) == weights["embed_tokens.weight"]
+    ).all()
 
 
 async def test_token_limit_is_kept_and_reported():

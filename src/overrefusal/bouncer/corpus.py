@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from overrefusal.bouncer.grammar import PATTERNS, Example, Words, example
@@ -12,12 +12,15 @@ from overrefusal.bouncer.tokens import END, render
 from overrefusal.errors import OverrefusalError
 from overrefusal.records import Group, Message
 
-SHARES = {Group.HARMFUL: 0.32, Group.SUSPICIOUS: 0.34, Group.PLAIN: 0.34}
+SHARES = {Group.HARMFUL: 0.32, Group.SUSPICIOUS: 0.32, Group.PLAIN: 0.36}
 INTENTS = (*PATTERNS, "plain", "harm")
 OPENINGS = 0.6
 """Share of the rows that end with a reply's first tokens: these decide what it does, and the rest
 is learned from fewer."""
 LANGUAGE_WEIGHTS = (0.4, 0.2, 0.2, 0.2)
+"""How often each of ``LANGUAGES`` is drawn in the first pass."""
+GERMAN_WEIGHTS = (0.3, 0.36, 0.19, 0.15)
+"""And afterwards: German, whose words are long and rare, needs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +37,17 @@ class Row:
 
 def conversation(e: Example) -> tuple[Message, ...]:
     """All turns of an example, the system prompt first."""
-    return ((Message("system", e.system), *e.messages) if e.system else e.messages)
+    return (Message("system", e.system), *e.messages) if e.system else e.messages
 
 
-def examples(n: int, seed: str, words: Words) -> Iterator[Example]:
+def examples(
+    n: int, seed: str, words: Words, weights: Sequence[float] = LANGUAGE_WEIGHTS
+) -> Iterator[Example]:
     """``n`` examples of training families in the shares of ``SHARES``."""
     rng = random.Random(seed)
     for _ in range(n):
         group = rng.choices(list(SHARES), list(SHARES.values()))[0]
-        language = rng.choices(LANGUAGES, LANGUAGE_WEIGHTS)[0]
+        language = rng.choices(LANGUAGES, weights)[0]
         yield example(rng, group, language, words=words)
 
 
@@ -52,12 +57,13 @@ def rows(
     words: Words,
     reply: Callable[[Example, random.Random], str],
     encode: Callable[[list[str]], list[list[int]]],
+    weights: Sequence[float] = LANGUAGE_WEIGHTS,
 ) -> list[Row]:
     """``n`` training sequences; ``encode`` turns texts into ids, special tokens recognised."""
     rng = random.Random(seed + "/replies")
     texts: list[str] = []
     labels: list[tuple[int, int]] = []
-    for e in examples(n, seed, words):
+    for e in examples(n, seed, words, weights):
         everyday = e.category not in CATEGORIES
         category = len(CATEGORIES) if everyday else CATEGORIES.index(e.category)
         labels.append((INTENTS.index(e.intent), category))

@@ -65,13 +65,15 @@ def rates(
     return {key: sum(v) / len(v) for key, v in sorted(found.items())}
 
 
-def probe_auc(source: Path = folder.BUNDLED, n: int = 1200, seed: int = 0) -> list[float]:
+def probe_auc(
+    source: Path = folder.BUNDLED, variant: str = "bouncer", n: int = 1200, seed: int = 0
+) -> list[float]:
     """By layer: the AUC of a linear probe, harmful against suspicious, at the last instruction
     token, fitted on training families and measured on held-out ones.
 
     The probe is the least-squares classifier with a ridge of 1 on standardised features.
     """
-    shape, weights = folder.weights("bouncer", source)
+    shape, weights = folder.weights(variant, source)
     llama, tokenizer = NumpyLlama(shape, weights), Tokenizer(source / "tokenizer.json")
 
     def features(split: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -98,7 +100,7 @@ def _messages(
     if purpose is not None:
         messages[-1] = Message("user", f"{messages[-1].content} {purpose[prompt.language]}")
     own = " ".join(s for s in (system and system[prompt.language], prompt.system) if s)
-    return ((Message("system", own), *messages) if own else tuple(messages))
+    return (Message("system", own), *messages) if own else tuple(messages)
 
 
 def _auc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:

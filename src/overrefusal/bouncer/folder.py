@@ -181,9 +181,7 @@ def _write_settings(out: Path, shape: Shape) -> None:
         "clean_up_tokenization_spaces": False,
         "padding_side": "left",
     }
-    generation = {
-        "eos_token_id": 1, "pad_token_id": 0, "do_sample": False, "max_new_tokens": 64
-    }
+    generation = {"eos_token_id": 1, "pad_token_id": 0, "do_sample": False, "max_new_tokens": 64}
     for name, content in (
         ("config.json", config),
         ("tokenizer_config.json", tokens),

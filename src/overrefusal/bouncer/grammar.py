@@ -110,7 +110,7 @@ def example(
         family, text, key = "jailbreak", frame.replace("{x}", phrase.text), phrase.key
     purpose = cover = False
     if not bare:
-        purpose = rng.random() < {"plain": 0.05, "harm": 0.12}.get(intent, 0.22)
+        purpose = rng.random() < {"plain": 0.08, "harm": 0.2}.get(intent, 0.28)
         cover = not purpose and rng.random() < {"plain": 0.02, "harm": 0.12}.get(intent, 0.04)
     if purpose:
         text = _beside(rng, text, _fill(rng, lex, rng.choice(lex.words["purpose"])))
@@ -121,8 +121,8 @@ def example(
     if neutral and rng.random() < 0.08:
         text = _beside(rng, text, _neutral_sentence(rng, lex, neutral, held_out))
     system, fitting = None, False
-    if not bare and (draw := rng.random()) < 0.2:
-        fitting = draw < 0.14
+    if not bare and (draw := rng.random()) < 0.3:
+        fitting = draw < 0.22
         system = _system(rng, lex, fitting)
     turns: tuple[Message, ...] = ()
     if not bare and rng.random() < 0.08:
@@ -197,7 +197,10 @@ def _request(
         return _ask(rng, lex, phrase, held_out, neutral)
     if intent in ("homonym", "safety"):
         return _ask(
-            rng, lex, lex.phrases["dual" if intent == "safety" else intent].draw(rng), held_out,
+            rng,
+            lex,
+            lex.phrases["dual" if intent == "safety" else intent].draw(rng),
+            held_out,
             neutral,
         )
     if intent == "plain":

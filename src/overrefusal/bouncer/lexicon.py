@@ -35,7 +35,18 @@ CATEGORIES = (
     "driving",
 )
 FRAMES = ("ask", "about", "history", "fiction", "work", "everyday", "jailbreak", "turns")
-LINES = ("plainlines", "purpose", "filler", "cover", "system_fit", "system_who", "system_allow", "system_plain", "refuse", "partial")
+LINES = (
+    "plainlines",
+    "purpose",
+    "filler",
+    "cover",
+    "system_fit",
+    "system_who",
+    "system_allow",
+    "system_plain",
+    "refuse",
+    "partial",
+)
 GERMAN_CLAUSES = ("um ", "damit ", "ohne dass ", "und ", "obwohl ")
 
 
@@ -81,7 +92,9 @@ class Phrases:
         i = rng.randrange(n + 16 * len(self.combinations))
         if i < n:
             text = self.whole[i]
-            return Phrase(text, " ".join(text.split()[-4:]) if i % 2 else " ".join(text.split()[:4]))
+            return Phrase(
+                text, " ".join(text.split()[-4:]) if i % 2 else " ".join(text.split()[:4])
+            )
         return self.combinations[(i - n) // 16].draw(rng)
 
 
@@ -154,7 +167,5 @@ def _phrases(lines: list[str], verb_last: bool) -> Phrases:
             whole += _items([line])
         else:
             verbs, objects, *aims = (_items([c]) for c in columns)
-            combinations.append(
-                Combination(verbs, objects, aims[0] if aims else (), verb_last)
-            )
+            combinations.append(Combination(verbs, objects, aims[0] if aims else (), verb_last))
     return Phrases(tuple(whole), tuple(combinations))

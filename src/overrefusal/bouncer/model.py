@@ -73,7 +73,9 @@ class BouncerModel:
             except BaseException as e:
                 for _, future in batch:
                     if not future.done():
-                        future.set_exception(e if isinstance(e, Exception) else RuntimeError(str(e)))
+                        future.set_exception(
+                            e if isinstance(e, Exception) else RuntimeError(str(e))
+                        )
                 raise
             for (_, future), response in zip(batch, responses, strict=True):
                 if not future.done():
@@ -82,16 +84,12 @@ class BouncerModel:
     def _answer(self, requests: list[Request]) -> list[Response]:
         began = time.perf_counter()
         prompts = [self._tokenizer.encode(render(r.messages)) for r in requests]
-        limits = [
-            min(r.sampling.max_tokens or MAX_NEW_TOKENS, MAX_NEW_TOKENS) for r in requests
-        ]
+        limits = [min(r.sampling.max_tokens or MAX_NEW_TOKENS, MAX_NEW_TOKENS) for r in requests]
         fits = [i for i, p in enumerate(prompts) if len(p) < self._positions]
         replies = dict(
             zip(
                 fits,
-                self._llama.generate(
-                    [prompts[i] for i in fits], [limits[i] for i in fits], END
-                )
+                self._llama.generate([prompts[i] for i in fits], [limits[i] for i in fits], END)
                 if fits
                 else [],
                 strict=True,

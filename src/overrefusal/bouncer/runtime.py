@@ -50,7 +50,9 @@ class NumpyLlama:
         self._cos = np.concatenate([np.cos(angles)] * 2, axis=-1).astype(np.float32)
         self._sin = np.concatenate([np.sin(angles)] * 2, axis=-1).astype(np.float32)
 
-    def generate(self, prompts: Sequence[Sequence[int]], limits: Sequence[int], end: int) -> list[list[int]]:
+    def generate(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], end: int
+    ) -> list[list[int]]:
         """The most likely continuations of ``prompts``, each of at most its limit of tokens.
 
         A continuation that ended includes ``end``. A row leaves the batch when it is done.

@@ -10,15 +10,13 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from overrefusal.records import Message
 
-OTHER = "\u0080-\u00bf\u2000-\u206f\u3000-\u303f"
-WORD = (
-    f"[A-Za-z\u00c0-\u1fff\u2070-\u2fff\u3040-\U0010ffff]"
-    f"+|[0-9]|[^ \\t\\r\\nA-Za-z0-9\u00c0-\u1fff\u2070-\u2fff\u3040-\U0010ffff]+"
-)
+LETTERS = "A-Za-z\u00c0-\u1fff\u2070-\u2fff\u3040-\U0010ffff"
+WORD = f"[{LETTERS}]+|[0-9]|[^ \\t\\r\\n0-9{LETTERS}]+"
 PATTERN = " ?(?:" + WORD + ")|[ \\t\\r\\n]"
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 END = 1
@@ -74,8 +72,7 @@ class Tokenizer:
         parts = [self._to_char[b] for b in word.encode("utf-8", errors="replace")]
         while len(parts) > 1:
             ranked = [
-                (self._ranks.get((a, b), 1 << 60), i)
-                for i, (a, b) in enumerate(zip(parts, parts[1:], strict=False))
+                (self._ranks.get((a, b), 1 << 60), i) for i, (a, b) in enumerate(pairwise(parts))
             ]
             rank, i = min(ranked)
             if rank == 1 << 60:

@@ -14,7 +14,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from overrefusal.errors import OverrefusalError
 
 PROMPT_SHARE = 0.12
 """Share of a prompt's tokens that the language model of stage one is trained to predict."""
+CHECKPOINT_S = 60.0
 HEAD_WEIGHT = 1.0
 """Weight of the auxiliary head's loss."""
 
@@ -44,13 +45,14 @@ class Plan:
     """How much is trained."""
 
     seed: int = 0
-    helpful_rows: int = 48_000
-    cautious_rows: int = 18_000
-    variant_rows: int = 5_000
+    helpful_rows: int = 36_000
+    second_rows: int = 40_000
+    cautious_rows: int = 16_000
+    variant_rows: int = 3_000
     batch_tokens: int = 768
     helpful_rate: float = 2e-3
     cautious_rate: float = 1e-3
-    shape: Shape = Shape()
+    shape: Shape = field(default_factory=Shape)
 
 
 def train(out: Path, plan: Plan) -> None:
@@ -68,22 +70,26 @@ def train(out: Path, plan: Plan) -> None:
         _write_tokenizer(tokenizer_file, plan, words)
     encode = _encoder(tokenizer_file)
     network = Network(plan.shape)
-    for variant, rows, rate, parent in (
-        ("helpful", plan.helpful_rows, plan.helpful_rate, None),
-        ("bouncer", plan.cautious_rows, plan.cautious_rate, "helpful"),
-        ("lenient", plan.variant_rows, plan.cautious_rate, "bouncer"),
-        ("strict", plan.variant_rows, plan.cautious_rate, "bouncer"),
-    ):
-        file = _stage_file(out, variant)
+    stages = (
+        ("first", "helpful", plan.helpful_rows, plan.helpful_rate, None),
+        ("helpful", "helpful", plan.second_rows, plan.helpful_rate * 0.75, "first"),
+        ("bouncer", "bouncer", plan.cautious_rows, plan.cautious_rate, "helpful"),
+        ("lenient", "lenient", plan.variant_rows, plan.cautious_rate, "bouncer"),
+        ("strict", "strict", plan.variant_rows, plan.cautious_rate, "bouncer"),
+    )
+    for name, variant, rows, rate, parent in stages:
+        file = _stage_file(out, name)
         if file.exists():
             continue
         if parent is not None:
             network.load_state_dict(load_file(_stage_file(out, parent)))
-        network.model.embed_tokens.weight.requires_grad_(parent is None)
-        network.model.norm.requires_grad_(parent is None)
+        cautious_stage = variant != "helpful"
+        network.model.embed_tokens.weight.requires_grad_(not cautious_stage)
+        network.model.norm.requires_grad_(not cautious_stage)
+        weights = corpus.LANGUAGE_WEIGHTS if parent is None else corpus.GERMAN_WEIGHTS
         reply: Callable[[Example, random.Random], str] = partial(_reply, variant)
-        data = corpus.rows(rows, f"{variant}/{plan.seed}", words, reply, encode)
-        _fit(network, variant, data, plan, rate, PROMPT_SHARE if parent is None else 0.0, file)
+        data = corpus.rows(rows, f"{name}/{plan.seed}", words, reply, encode, weights)
+        _fit(network, name, data, plan, rate, 0.0 if cautious_stage else PROMPT_SHARE, file)
         _save(file, dict(network.state_dict()))
     folder.write(out, plan.shape, {v: _stage_weights(out, v) for v in folder.VARIANTS})
 
@@ -137,7 +143,7 @@ def _fit(
     """One pass over ``rows`` with AdamW; resumes where ``file`` has a checkpoint beside it."""
     parameters = {n: p for n, p in network.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(
-        parameters.values(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01
+        parameters.values(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     batches = list(_batches(rows, plan.batch_tokens, f"{name}/{plan.seed}"))
     checkpoint = file.with_suffix(".checkpoint")
@@ -166,7 +172,7 @@ def _fit(
             mean = total / (1 - 0.98 ** (step - start + 1))
             rest = (now - began) / (step - start + 1) * (len(batches) - step - 1)
             _say(f"{name}: step {step + 1}/{len(batches)}, loss {mean:.3f}, {rest:.0f} s left")
-        if now - saved > 60:
+        if now - saved > CHECKPOINT_S:
             saved = now
             _checkpoint(checkpoint, parameters, optimizer, step + 1)
     checkpoint.unlink(missing_ok=True)
