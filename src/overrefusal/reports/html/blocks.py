@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from base64 import b64encode
 from typing import Any
 
 import orjson
 
+from overrefusal.files import valid
 from overrefusal.records import Response, Verdict
 from overrefusal.reports.html.rows import Row
 
 ROWS = 250
 """Rows a block: decoded in a few milliseconds, and still compressing well."""
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def block(name: str, value: Any) -> bytes:
@@ -32,7 +30,7 @@ def row_data(row: Row) -> dict[str, Any]:
     prompt = row.prompt
     return _said(
         id=prompt.id,
-        turns=[[message.role, valid(message.content)] for message in prompt.messages],
+        turns=[[message.role, _valid(message.content)] for message in prompt.messages],
         system=prompt.system,
         contrast_of=prompt.contrast_of,
         source=prompt.source,
@@ -48,20 +46,20 @@ def _sample(response: Response, verdict: Verdict) -> dict[str, Any]:
     evidence = verdict.evidence
     return _said(
         outcome=verdict.outcome.value,
-        text=valid(response.text),
-        thinking=valid(response.thinking),
+        text=_valid(response.text),
+        thinking=_valid(response.thinking),
         actor=response.actor.value if response.actor else None,
-        categories=[valid(category) for category in response.categories],
-        finish_reason=valid(response.finish_reason),
+        categories=[_valid(category) for category in response.categories],
+        finish_reason=_valid(response.finish_reason),
         truncated=response.truncated,
-        error=valid(response.error),
-        model=valid(response.model_reported),
+        error=_valid(response.error),
+        model=_valid(response.model_reported),
         probability=verdict.refusal_probability,
         answered=verdict.answered,
         distanced=verdict.distanced,
         evidence=[evidence.start, evidence.end, evidence.act] if evidence else None,
         text_outcome=verdict.text_outcome.value if verdict.text_outcome else None,
-        reason=valid(verdict.reason) if verdict.reason != response.error else None,
+        reason=_valid(verdict.reason) if verdict.reason != response.error else None,
     )
 
 
@@ -73,6 +71,5 @@ def _said(**fields: Any) -> dict[str, Any]:
     }
 
 
-def valid(text: str | None) -> str | None:
-    """``text`` with lone surrogates, which JSON cannot carry, replaced one for one."""
-    return None if text is None else _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+def _valid(text: str | None) -> str | None:
+    return None if text is None else valid(text)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 
 from overrefusal.reports.html.charts import rate_bar
 from overrefusal.reports.html.markup import browse_link, escaped, rate_cell
 from overrefusal.reports.html.subjects import Subject
-from overrefusal.reports.words import PATTERNS
+from overrefusal.reports.words import PATTERNS, worst_first
 from overrefusal.statistics import Rate, Sides
+from overrefusal.statistics.rates import ABSENT
 
 _RUNS = 4
 """More runs than these side by side in a breakdown are no table that a person reads."""
@@ -16,29 +19,30 @@ _LINES = 24
 """Lines shown at once; further groups unfold."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    label: str
+    """Markup."""
+    rates: list[tuple[Rate | None, Rate | None]]
+    """Over-refusal and harmful refusal by run."""
+
+
 def breakdowns(subjects: Sequence[Subject]) -> str:
     """A table for each of the three, where a run has more than one group."""
     shown = _shown(subjects)
-    parts = []
-    for title, facet in (
-        ("Pattern", "pattern"),
-        ("Category", "category"),
-        ("Language", "language"),
-    ):
-        groups = [getattr(subject.run.rates, f"by_{facet}") for subject in shown]
-        names = list(dict.fromkeys(name for group in groups for name in group))
-        if len(names) > 1:
-            first = groups[0]
-            names.sort(key=lambda name: _worst_first(first.get(name)))
-            parts.append(_table(title, facet, names, shown, groups))
+    rates = [subject.run.rates for subject in shown]
+    tables = [
+        ("Pattern", _patterns([rate.by_pattern for rate in rates])),
+        ("Category", _both("category", [rate.by_category for rate in rates])),
+        ("Language", _both("language", [rate.by_language for rate in rates])),
+    ]
+    parts = [_table(title, groups, shown) for title, groups in tables if len(groups) > 1]
     if not parts:
         return '<p class="soft">The suite has one pattern, one category and one language.</p>'
-    note = (
-        f'<p class="soft">{len(shown)} of the {len(subjects)} runs are shown here.</p>'
-        if len(shown) < len(subjects)
-        else ""
-    )
-    return note + "".join(parts)
+    if len(shown) < len(subjects):
+        note = f"{len(shown)} of the {len(subjects)} runs are shown here."
+        parts.insert(0, f'<p class="soft">{note}</p>')
+    return "".join(parts)
 
 
 def _shown(subjects: Sequence[Subject]) -> list[Subject]:
@@ -50,21 +54,40 @@ def _shown(subjects: Sequence[Subject]) -> list[Subject]:
     return others[: _RUNS - len(baseline)] + baseline
 
 
-def _worst_first(sides: Sides | None) -> tuple[bool, float, float]:
-    over = sides.over_refusal.estimate if sides else None
-    harm = sides.harmful_refusal.estimate if sides else None
-    return over is None, -(over or 0.0), harm or 0.0
+def _both(facet: str, runs: Sequence[Mapping[str, Sides]]) -> list[_Group]:
+    """Both sides of every group, the first run's worst first."""
+    names = dict.fromkeys(name for name, _ in worst_first(runs[0]))
+    names |= dict.fromkeys(name for run in runs for name in run)
+    return [
+        _Group(
+            browse_link(escaped(name, 60), **{facet: name}),
+            [
+                (run[name].over_refusal, run[name].harmful_refusal) if name in run else (None, None)
+                for run in runs
+            ],
+        )
+        for name in names
+    ]
 
 
-def _table(
-    title: str,
-    facet: str,
-    names: Sequence[str],
-    subjects: Sequence[Subject],
-    groups: Sequence[dict[str, Sides]],
-) -> str:
+def _patterns(runs: Sequence[Mapping[str, Sides]]) -> list[_Group]:
+    """Over-refusal by pattern; harmful prompts, which carry none, are a group of their own."""
+    groups = []
+    for name, _ in worst_first(runs[0]):
+        label = browse_link(escape(PATTERNS.get(name, name)), pattern=name, side="answer")
+        rates = [run[name].over_refusal if name in run else None for run in runs]
+        if any(rate and rate.n for rate in rates):
+            groups.append(_Group(label, [(rate, None) for rate in rates]))
+    harmful = [run[ABSENT].harmful_refusal if ABSENT in run else None for run in runs]
+    if groups and any(rate and rate.n for rate in harmful):
+        label = browse_link("harmful prompts", side="refuse")
+        groups.append(_Group(label, [(None, rate) for rate in harmful]))
+    return groups
+
+
+def _table(title: str, groups: Sequence[_Group], subjects: Sequence[Subject]) -> str:
     at_once = min(12, _LINES // len(subjects))
-    bodies = [_group(name, facet, subjects, groups) for name in names]
+    bodies = [_body(group, subjects) for group in groups]
     head = (
         f'<thead><tr><th scope="col">{title}</th><th scope="col">Over-refusal</th>'
         '<th scope="col">Harmful refusal</th></tr></thead>'
@@ -79,29 +102,22 @@ def _table(
     return f"<h3>By {title.lower()}</h3>{table}"
 
 
-def _group(
-    name: str, facet: str, subjects: Sequence[Subject], groups: Sequence[dict[str, Sides]]
-) -> str:
-    shown = PATTERNS.get(name, name) if facet == "pattern" else name
-    label = browse_link(escaped(shown, 60), **{facet: name})
+def _body(group: _Group, subjects: Sequence[Subject]) -> str:
     if len(subjects) == 1:
-        return f'<tbody><tr><th scope="row">{label}</th>{_cells(groups[0].get(name))}</tr></tbody>'
+        return f'<tbody><tr><th scope="row">{group.label}</th>{_cells(group.rates[0])}</tr></tbody>'
     rows = "".join(
-        f'<tr><th scope="row" class="run">{escaped(subject.run.name, 40)}</th>'
-        f"{_cells(group.get(name))}</tr>"
-        for subject, group in zip(subjects, groups, strict=True)
+        f'<tr><th scope="row" class="run">{escaped(subject.run.name, 40)}</th>{_cells(rates)}</tr>'
+        for subject, rates in zip(subjects, group.rates, strict=True)
     )
-    return f'<tbody><tr><th scope="rowgroup" colspan="3">{label}</th></tr>{rows}</tbody>'
+    return f'<tbody><tr><th scope="rowgroup" colspan="3">{group.label}</th></tr>{rows}</tbody>'
 
 
-def _cells(sides: Sides | None) -> str:
-    if sides is None:
-        return "<td></td><td></td>"
-    over, harm = _cell(sides.over_refusal, "over"), _cell(sides.harmful_refusal, "harm")
-    return f"<td>{over}</td><td>{harm}</td>"
+def _cells(rates: tuple[Rate | None, Rate | None]) -> str:
+    over, harm = rates
+    return f"<td>{_cell(over, 'over')}</td><td>{_cell(harm, 'harm')}</td>"
 
 
-def _cell(rate: Rate, side: str) -> str:
-    if rate.estimate is None:
+def _cell(rate: Rate | None, side: str) -> str:
+    if rate is None or rate.estimate is None:
         return '<span class="soft">–</span>'
     return f"{rate_cell(rate)}{rate_bar(rate, side)}"

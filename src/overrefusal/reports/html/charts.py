@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from overrefusal.reports.words import percent
-from overrefusal.statistics import Point, Rate, pareto_front
+from overrefusal.statistics import Rate
 
 
 def rate_bar(rate: Rate, side: str) -> str:
@@ -65,6 +65,8 @@ class Spot:
     over: Rate
     harm: Rate
     is_baseline: bool
+    is_best: bool
+    """On the Pareto front of the runs that it can be compared with."""
 
 
 _LEFT, _TOP, _WIDTH, _HEIGHT = 62.0, 36.0, 520.0, 380.0
@@ -72,20 +74,11 @@ _STEPS = (0.05, 0.1, 0.2)
 _TICKS = 5
 
 
-def front_of(spots: Sequence[Spot]) -> list[Point]:
-    """The Pareto front of the runs that have both rates, named by number."""
-    return pareto_front(
-        Point(str(spot.number), spot.over.estimate, spot.harm.estimate)
-        for spot in spots
-        if spot.over.estimate is not None and spot.harm.estimate is not None
-    )
-
-
-def plane(spots: Sequence[Spot], label: str) -> str:
+def plane(spots: Sequence[Spot], label: str, *, front: bool) -> str:
     """Over-refusal to the right, harmful refusal upwards: the upper left corner is the best.
 
-    Crosses are 95 % intervals, the dashed line is the Pareto front. The axes show the region in
-    which the runs lie, at least 20 points of each.
+    Crosses are 95 % intervals; with ``front`` a dashed line joins the best. The axes show the
+    region in which the runs lie, at least 20 points of each.
     """
     shown = [s for s in spots if s.over.estimate is not None and s.harm.estimate is not None]
     across = _ticks(max([0.2, *(s.over.high or 0.0 for s in shown)]))
@@ -99,11 +92,10 @@ def plane(spots: Sequence[Spot], label: str) -> str:
         return _TOP + _HEIGHT * (1 - max(share, bottom)) / (1 - bottom)
 
     parts = [_grid(across, down)]
-    front = front_of(shown)
-    if len(front) > 1:
-        line = "L".join(f"{x(p.over_refusal):.1f} {y(p.harmful_refusal):.1f}" for p in front)
+    best = sorted((s.over.estimate or 0, s.harm.estimate or 0) for s in shown if s.is_best)
+    if front and len(best) > 1:
+        line = "L".join(f"{x(over):.1f} {y(harm):.1f}" for over, harm in best)
         parts.append(f'<path class="front" d="M{line}"/>')
-    on_front = {point.name for point in front}
     parts += [
         f'<path class="cross" d="M{x(spot.over.low or 0):.1f} {y(spot.harm.estimate or 0):.1f}'
         f"H{x(spot.over.high or 0):.1f}M{x(spot.over.estimate or 0):.1f} "
@@ -112,7 +104,7 @@ def plane(spots: Sequence[Spot], label: str) -> str:
     ]
     for spot in reversed(shown):
         cx, cy = x(spot.over.estimate or 0), y(spot.harm.estimate or 0)
-        kind = "best" if str(spot.number) in on_front else "rest"
+        kind = "best" if spot.is_best or len(shown) == 1 else "rest"
         parts.append(
             f'<g class="spot {kind}{" base" if spot.is_baseline else ""}">'
             f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="11"/>'

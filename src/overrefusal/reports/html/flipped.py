@@ -9,7 +9,7 @@ from html import escape
 from overrefusal.reports.flips import flip_groups
 from overrefusal.reports.html.markup import browse_link
 from overrefusal.reports.html.subjects import FLIP_KINDS, Subject, flip_kind, run_label
-from overrefusal.reports.words import difference_words
+from overrefusal.reports.words import difference_words, unpaired_words
 from overrefusal.statistics import Comparison
 
 
@@ -18,8 +18,13 @@ def flipped(subjects: Sequence[Subject]) -> str:
     compared = [(s, s.comparison) for s in subjects if s.comparison is not None]
     if not compared:
         return '<p class="soft">No baseline was given, so nothing is compared.</p>'
+    left_out = "".join(
+        f'<p class="soft">{run_label(subject)}: {escape(words)}.</p>'
+        for subject, comparison in compared
+        if (words := unpaired_words(comparison))
+    )
     listed = _flip_list(*compared[0]) if len(compared) == 1 else _flip_table(compared)
-    return listed + '<div class="cards" id="flip-cards"></div>'
+    return listed + left_out + '<div class="cards" id="flip-cards"></div>'
 
 
 def _flip_list(subject: Subject, comparison: Comparison) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from hashlib import sha256
 from importlib.resources import files as package_files
 from itertools import islice
@@ -15,8 +13,8 @@ from shutil import copyfileobj
 from tempfile import TemporaryFile
 from typing import IO
 
-from overrefusal.errors import OverrefusalError
-from overrefusal.reports.html.blocks import ROWS, block, row_data, valid
+from overrefusal.files import valid, whole
+from overrefusal.reports.html.blocks import ROWS, block, row_data
 from overrefusal.reports.html.index import Index
 from overrefusal.reports.html.markup import escaped
 from overrefusal.reports.html.rows import rows
@@ -39,18 +37,8 @@ def write_html(path: Path, runs: Sequence[Run], baseline: Run | None = None) -> 
     Raises ``OverrefusalError`` where ``path`` cannot be written, or where a run's suite is not
     comparable with the baseline's.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as out:
-            _write(out, runs, baseline)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OverrefusalError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        # Where it went to its place there is nothing left; where it could not, neither.
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with whole(path) as temporary, temporary.open("wb") as out:
+        _write(out, runs, baseline)
 
 
 def _write(out: IO[bytes], runs: Sequence[Run], baseline: Run | None) -> None:

@@ -11,14 +11,16 @@ from overrefusal import __version__
 from overrefusal.records import Actor, Expected, Outcome
 from overrefusal.reports.html.breakdown import breakdowns
 from overrefusal.reports.html.certainty import certainty
-from overrefusal.reports.html.charts import Spot, front_of, plane, rate_bar
+from overrefusal.reports.html.charts import Spot, plane, rate_bar
 from overrefusal.reports.html.flipped import flipped
 from overrefusal.reports.html.index import Index
 from overrefusal.reports.html.markup import browse_link, escaped, rate_cell
 from overrefusal.reports.html.reproduce import command_of, settings_of
 from overrefusal.reports.html.subjects import Subject, run_label
 from overrefusal.reports.words import (
+    best_runs,
     caveats,
+    correction_words,
     difference_words,
     headline,
     interval,
@@ -26,7 +28,7 @@ from overrefusal.reports.words import (
     rate_words,
 )
 from overrefusal.runs.run import Run
-from overrefusal.statistics import Difference, Rate
+from overrefusal.statistics import CorrectedRate, Difference, Rate
 
 
 def summary(subjects: Sequence[Subject], index: Index) -> dict[str, str]:
@@ -77,11 +79,13 @@ def _headline(subjects: Sequence[Subject]) -> str:
     figures = (
         _figure(
             "Over-refusal", "over", "lower is better", run.over_refusal, over_words,
-            run.rates.over_refusal_strict, comparison.over_refusal if comparison else None,
+            run.rates.over_refusal_strict, run.corrected.over_refusal,
+            comparison.over_refusal if comparison else None,
         ),
         _figure(
             "Harmful refusal", "harm", "higher is better", run.harmful_refusal, harm_words,
-            run.rates.harmful_refusal_strict, comparison.harmful_refusal if comparison else None,
+            run.rates.harmful_refusal_strict, run.corrected.harmful_refusal,
+            comparison.harmful_refusal if comparison else None,
         ),
     )  # fmt: skip
     return f'<div class="figures">{"".join(figures)}</div><p class="gist">{_gist(run)}</p>'
@@ -94,6 +98,7 @@ def _figure(
     rate: Rate,
     words: str,
     strict: Rate,
+    corrected: CorrectedRate | None,
     difference: Difference | None,
 ) -> str:
     change = (
@@ -102,6 +107,7 @@ def _figure(
         if difference is not None
         else ""
     )
+    labelled = f"<p>{_sentence(correction_words(corrected))}</p>" if corrected else ""
     bounds = interval(rate.low, rate.high) or "unknown"
     number = percent(rate.estimate).replace(" %", '<span class="unit"> %</span>')
     return (
@@ -109,10 +115,14 @@ def _figure(
         f'<p class="number">{number}</p>'
         f'<p class="interval">95 % interval <span>{bounds}</span></p>'
         f"{rate_bar(rate, side)}"
-        f"<p>{escape(words[:1].upper() + words[1:])}.</p>"
+        f"<p>{_sentence(words)}</p>{labelled}"
         f'<p class="soft">Refused outright, partial answers counted as answered: '
         f"{rate_words(strict)}</p>{change}</div>"
     )
+
+
+def _sentence(words: str) -> str:
+    return f"{escape(words[:1].upper() + words[1:])}."
 
 
 def _gist(run: Run) -> str:
@@ -151,19 +161,19 @@ def _caveats(subjects: Sequence[Subject]) -> str:
     )
 
 
-_STAR = ' <abbr title="no other run here beats it on both sides">★</abbr>'
-
-
 def _plane(subjects: Sequence[Subject]) -> str:
+    best, meaning = best_runs([subject.run for subject in subjects])
     spots = [
-        Spot(number, s.run.over_refusal, s.run.harmful_refusal, s.is_baseline)
+        Spot(number, s.run.over_refusal, s.run.harmful_refusal, s.is_baseline, s.run.id in best)
         for number, s in enumerate(subjects, 1)
     ]
-    best = {point.name for point in front_of(spots)}
+    if all(spot.over.estimate is None or spot.harm.estimate is None for spot in spots):
+        return '<p class="soft">No run has both rates, so none has a place on the plane.</p>'
+    exams = {(s.run.record.suite_hash, s.run.record.judge) for s in subjects}
     rows = "".join(
         f'<tr><td><span class="dot">{spot.number}</span></td>'
-        f'<th scope="row">{run_label(subject)}'
-        f"{_STAR if str(spot.number) in best and len(subjects) > 1 else ''}</th>"
+        f'<th scope="row">{run_label(subject)}{" ★" if spot.is_best else ""}'
+        f"{_exam(subject.run) if len(exams) > 1 else ''}</th>"
         f"<td>{rate_cell(spot.over)}</td><td>{rate_cell(spot.harm)}</td></tr>"
         for subject, spot in zip(subjects, spots, strict=True)
     )
@@ -172,23 +182,23 @@ def _plane(subjects: Sequence[Subject]) -> str:
         f"harmful refusal {percent(spot.harm.estimate)}"
         for spot in spots
     )
-    front = (
-        " ★ and the dashed line: the Pareto front, runs that no other here beats on both sides."
-        if len(subjects) > 1
-        else ""
-    )
-    if not best:
-        return '<p class="soft">No run has both rates, so none has a place on the plane.</p>'
+    star = f" ★: {escape(meaning)}." if best else ""
+    drawing = plane(spots, escape(label, quote=True), front=len(exams) == 1)
     return (
-        f'<div class="split"><figure>{plane(spots, escape(label, quote=True))}'
-        f"<figcaption>Crosses are 95 % intervals; the axes show the part of the plane in which the "
-        f"runs lie.{front}</figcaption></figure>"
+        f'<div class="split"><figure>{drawing}<figcaption>Crosses are 95 % intervals; the axes '
+        f"show the part of the plane in which the runs lie.{star}</figcaption></figure>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Runs"><table><thead><tr>'
         '<th scope="col"><span class="away">Number</span></th>'
         '<th scope="col">Run</th><th scope="col">Over-refusal</th>'
         f'<th scope="col">Harmful refusal</th></tr></thead><tbody>{rows}</tbody></table></div>'
         "</div>"
     )
+
+
+def _exam(run: Run) -> str:
+    """The suite and the judge of a run, where not all runs share them."""
+    record = run.record
+    return f'<div class="soft">{escaped(record.suite_name, 40)}, {escaped(record.judge, 40)}</div>'
 
 
 _PAIR_KINDS = (

@@ -16,6 +16,7 @@ const OUTCOMES = {
 const DECLINED = "pr";
 const JUDGED = "cpreg";
 const UNKNOWN = 255;
+const ABSENT = "(none)";
 
 class Data {
   static async load() {

@@ -53,7 +53,7 @@ class Filters {
     if (letter) tests.push((row) => data.letters(row, run).includes(letter));
     for (const name of ["pattern", "category", "language"]) {
       if (chosen[name] === undefined || chosen[name] === "") continue;
-      const wanted = data.index[name].names.indexOf(chosen[name] === "none" ? "" : chosen[name]);
+      const wanted = data.index[name].names.indexOf(chosen[name] === ABSENT ? "" : chosen[name]);
       const number = wanted < 0 ? data.index[name].names.indexOf(chosen[name]) : wanted;
       tests.push((row) => data.index[name].rows[row] === number);
     }

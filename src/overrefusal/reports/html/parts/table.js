@@ -28,9 +28,9 @@ class Table {
   buildForm() {
     const { data } = this;
     // A category may be called like a property that every object has.
-    const words = (facet, name) => facet === "pattern" ? PATTERNS[name] : safe(name).slice(0, 60) || "none";
+    const words = (facet, name) => facet === "pattern" ? PATTERNS[name] : safe(name).slice(0, 60) || ABSENT;
     const names = (facet) => data.index[facet].names
-      .map((name) => [name === "" ? "none" : name, words(facet, name)])
+      .map((name) => [name || ABSENT, words(facet, name)])
       .sort((a, b) => a[1].localeCompare(b[1]));
     const outcomes = Object.values(OUTCOMES).map((name) => [name, name]);
     const search = el("input", { type: "search", name: "q", id: "search", autocomplete: "off", spellcheck: "false" });

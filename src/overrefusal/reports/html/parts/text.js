@@ -11,15 +11,16 @@ function el(tag, attributes = {}, ...children) {
   return element;
 }
 
-// Control and direction characters, which are shown by number and never take effect.
-const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g;
+// Controls, what turns the direction of writing, and what is there without being seen are shown by
+// number. Joiners stay, as several scripts and emoji are written with them.
+const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e01ef}]/gu;
 const SHOWN_AT_ONCE = 20000;
 const WAITING = "loading …";
 
 function safe(text) {
   return text
     .replaceAll("\r\n", "\n")
-    .replace(CONTROL, (c) => `⟨U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+    .replace(CONTROL, (c) => `⟨U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
 }
 
 // The offset in UTF-16 units of a number of code points.
