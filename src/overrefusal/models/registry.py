@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from overrefusal.errors import OverrefusalError
@@ -152,6 +151,8 @@ def _named(spec: str, name: str) -> str:
 
 
 def _third_party(kind: str, spec: str, **options: Any) -> Model:
+    from importlib.metadata import entry_points
+
     for entry in entry_points(group=ENTRY_POINTS, name=kind):
         model: Model = entry.load()(spec, **options)
         return model

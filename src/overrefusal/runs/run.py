@@ -57,17 +57,10 @@ class Run:
         """Its label, else its model's spec."""
         return str(self.record.variant.get("label") or self.record.variant["model"])
 
-    @cached_property
+    @property
     def rates(self) -> Rates:
         """Both sides with intervals, and the breakdowns."""
-        tally = Tally()
-        for observations in self._prompts():
-            tally.add(
-                observations[0].facts,
-                [o.outcome for o in observations],
-                sum(o.truncated for o in observations),
-            )
-        return rates_of(tally)
+        return self._figures[0]
 
     @property
     def over_refusal(self) -> Rate:
@@ -103,12 +96,23 @@ class Run:
         """Whether every prompt and sample was attempted."""
         return self.record.finished is not None
 
-    @cached_property
+    @property
     def filters(self) -> FilterReport:
         """Where filter and model disagree."""
+        return self._figures[1]
+
+    @cached_property
+    def _figures(self) -> tuple[Rates, FilterReport]:
+        """All that one look at every outcome gives."""
+        tally = Tally()
         blocked: list[str] = []
         declined: list[str] = []
         for observations in self._prompts():
+            tally.add(
+                observations[0].facts,
+                [o.outcome for o in observations],
+                sum(o.truncated for o in observations),
+            )
             answered = any(Outcome.COMPLIED in (o.outcome, o.text_outcome) for o in observations)
             filtered = any(o.outcome is Outcome.FILTERED for o in observations)
             if filtered and answered:
@@ -117,8 +121,9 @@ class Run:
                 o.outcome in (Outcome.REFUSED, Outcome.PARTIAL) for o in observations
             ):
                 declined.append(observations[0].prompt_id)
-        seen = any(side[Outcome.FILTERED.value] for side in self.rates.outcomes.values())
-        return FilterReport(tuple(blocked), tuple(declined) if seen else ())
+        rates = rates_of(tally)
+        seen = any(side[Outcome.FILTERED.value] for side in rates.outcomes.values())
+        return rates, FilterReport(tuple(blocked), tuple(declined) if seen else ())
 
     def items(self, positions: Sequence[int] | None = None, *, raw: bool = False) -> Iterator[Item]:
         """Every prompt and sample with its response and verdict, in the suite's order."""

@@ -37,8 +37,8 @@ from overrefusal.runs.rows import (
     verdict_row,
 )
 from overrefusal.statistics.tally import Facts
-from overrefusal.suites.rows import read_row, to_row
-from overrefusal.suites.suite import Suite, digest_prompt
+from overrefusal.suites.rows import read_row
+from overrefusal.suites.suite import Suite, canonical
 
 T = TypeVar("T")
 
@@ -109,8 +109,8 @@ class Store:
         )
         digest = sha256()
         for chunk in _chunks(enumerate(suite)):
-            for _, prompt in chunk:
-                digest_prompt(digest, prompt)
+            lines = [canonical(prompt) for _, prompt in chunk]
+            digest.update(b"".join(lines))
             with self._db.transaction() as cursor:
                 self._db.execute_many(
                     cursor,
@@ -124,9 +124,9 @@ class Store:
                             prompt.pattern.value if prompt.pattern else None,
                             None if prompt.category is None else pack(prompt.category),
                             pack(prompt.language),
-                            orjson.dumps(to_row(prompt)).decode(),
+                            line.decode(),
                         )
-                        for position, prompt in chunk
+                        for (position, prompt), line in zip(chunk, lines, strict=True)
                     ],
                 )
         if digest.hexdigest() != suite.content_hash:

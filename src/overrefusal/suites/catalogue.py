@@ -6,11 +6,14 @@ revision; one who has a copy reads it from disk.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from overrefusal.records import Expected, Pattern
+
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 Converted = dict[str, Any] | None
 """A suite row, or ``None`` for a row of the benchmark that is no part of the exam."""
@@ -47,11 +50,17 @@ class Benchmark:
     note: str = ""
 
     @property
+    def pinned(self) -> bool:
+        """Whether ``revision`` names one state of its home for good, and not a branch."""
+        return _COMMIT.fullmatch(self.revision) is not None
+
+    @property
     def checksum_policy(self) -> str:
         """How the bytes are vouched for, in words."""
         if all(source.sha256 for source in self.sources):
             return "pinned SHA-256"
-        return "SHA-256 recorded at the first fetch, demanded ever after"
+        recorded = "SHA-256 recorded at the first fetch, demanded ever after"
+        return recorded if self.pinned else f"revision not pinned; {recorded}"
 
 
 _XSTEST_PATTERNS = {

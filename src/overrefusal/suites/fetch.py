@@ -48,22 +48,19 @@ def fetch(name: str, from_folder: Path | None = None) -> Fetched:
             f"no benchmark is called {name!r}; the catalogue has {', '.join(CATALOGUE)}"
         )
     folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
     provenance_file = folder / f"{name}.provenance.json"
-    recorded = (
-        orjson.loads(provenance_file.read_bytes())["sha256"] if provenance_file.exists() else {}
-    )
+    recorded = _recorded(provenance_file)
     notes = [benchmark.note] if benchmark.note else []
     rows: list[dict[str, Any]] = []
     sums: dict[str, str] = {}
     for source in benchmark.sources:
         with _local_copy(source, from_folder) as path:
-            sums[source.filename] = sha256(path.read_bytes()).hexdigest()
+            sums[source.filename] = _sha256(path)
             wanted = source.sha256 or (None if from_folder else recorded.get(source.filename))
             if wanted and wanted != sums[source.filename]:
                 complaint = (
                     f"{source.filename} has the SHA-256 {sums[source.filename][:12]}..., "
-                    f"not the pinned {wanted[:12]}..."
+                    f"not the {'pinned' if source.sha256 else 'recorded'} {wanted[:12]}..."
                 )
                 if from_folder is None:
                     raise OverrefusalError(
@@ -92,6 +89,31 @@ def fetch(name: str, from_folder: Path | None = None) -> Fetched:
     return Fetched(load_suite(target), target, tuple(notes))
 
 
+def _recorded(provenance_file: Path) -> dict[str, str]:
+    """The SHA-256 of each file at the first fetch; empty before there was one."""
+    try:
+        sums = orjson.loads(provenance_file.read_bytes())["sha256"]
+        if not isinstance(sums, dict):
+            raise TypeError
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise OverrefusalError(f"{provenance_file}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise OverrefusalError(
+            f"{provenance_file}: damaged, so what was fetched before cannot be checked; remove it "
+            "and fetch again"
+        ) from None
+    return sums
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise OverrefusalError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 def _converted(benchmark: Benchmark, source: Source, path: Path) -> Iterator[dict[str, Any]]:
     for number, (where, row) in enumerate(_benchmark_rows(path), 1):
         missing = [column for column in source.columns if row.get(column) is None]
@@ -114,13 +136,17 @@ def _benchmark_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield from read_rows(path)
         return
     try:
-        import pyarrow.parquet
+        from pyarrow import ArrowException, parquet
     except ImportError:
         raise OverrefusalError(
             f"{path}: reading Parquet needs pyarrow; install it with: "
             "pip install 'overrefusal[parquet]'"
         ) from None
-    for number, row in enumerate(pyarrow.parquet.read_table(path).to_pylist(), 1):
+    try:
+        table = parquet.read_table(path).to_pylist()
+    except (ArrowException, OSError) as error:
+        raise OverrefusalError(f"{path}: not readable as Parquet ({error})") from None
+    for number, row in enumerate(table, 1):
         yield f"{path}, row {number}", row
 
 

@@ -10,7 +10,6 @@ from hashlib import blake2b, sha256
 from importlib.resources import files as package_files
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import orjson
 
@@ -18,9 +17,6 @@ from overrefusal.errors import OverrefusalError
 from overrefusal.records import Expected, Group, Prompt
 from overrefusal.suites.files import read_header, read_rows
 from overrefusal.suites.rows import read_row, to_row
-
-if TYPE_CHECKING:
-    from hashlib import _Hash as Hash
 
 BUNDLED = ("starter",)
 
@@ -87,10 +83,12 @@ def suite_of(name: str, prompts: Iterable[Prompt], *, version: str = "1") -> Sui
     return _examined(name, version, lambda: iter(kept), name, whole=True)
 
 
-def digest_prompt(digest: Hash, prompt: Prompt) -> None:
-    """Add one prompt to the SHA-256 that becomes a suite's content hash."""
-    digest.update(orjson.dumps(to_row(prompt), option=orjson.OPT_SORT_KEYS))
-    digest.update(b"\n")
+def canonical(prompt: Prompt) -> bytes:
+    """The prompt as one line of JSON: what a suite's content hash is the SHA-256 of, line by line.
+
+    Raises ``TypeError`` for text that is no valid Unicode.
+    """
+    return orjson.dumps(to_row(prompt), option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
 
 
 def cache_folder() -> Path:
@@ -150,7 +148,7 @@ def _examined(
         if prompt.pattern is not None:
             patterns[prompt.pattern.value] += 1
         try:
-            digest_prompt(digest, prompt)
+            digest.update(canonical(prompt))
         except TypeError:
             raise OverrefusalError(
                 f"{where}: prompt {prompt.id!r} holds a lone surrogate, which is no valid Unicode"
