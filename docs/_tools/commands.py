@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -35,8 +36,6 @@ NOT_RUN = (
     "overrefusal suite fetch xstest",
 )
 """Commands that cannot run without a network."""
-NEEDS = {"inspect": "inspect_ai", "overrefusal eval hf/": "torch"}
-"""What the beginning of a command needs beyond the core; without it the command is left out."""
 _MENU = b"[q]uit"
 """What `calibrate` prints when it waits for a key."""
 _PORT = "http://127.0.0.1:8000"
@@ -62,15 +61,14 @@ def run_page(path: Path, address: str, folder: Path) -> tuple[list[tuple[Step, s
     shutil.copytree(ROOT / "examples", folder / "examples")
     outputs: list[tuple[Step, str]] = []
     left_out: list[str] = []
-    python: list[str] = []
+    python: list[Step] = []
     for step in steps(path):
         if step.kind == "file":
             target = folder / step.options["name"]
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(step.text, encoding="utf-8")
         elif step.kind == "python":
-            python.append(step.text)
-            _run(step, _python(python, folder), folder, environment, address)
+            python.append(step)
         elif step.kind == "workflow":
             summary = {**environment, "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
             for command in _workflow_commands(step.text):
@@ -78,11 +76,15 @@ def run_page(path: Path, address: str, folder: Path) -> tuple[list[tuple[Step, s
                     _run(step, command, folder, summary, address)
         elif step.text in NOT_RUN:
             continue
-        elif missing := _missing(step.text):
+        elif missing := _missing(step):
             left_out.append(f"{step.text} (needs {missing})")
         else:
             said = _run(step, step.text, folder, environment, address)
             outputs.append((step, said))
+    if python:
+        # A page's blocks are one program.
+        (folder / "page.py").write_text("\n".join(step.text for step in python), encoding="utf-8")
+        _run(python[0], "python page.py", folder, environment, address)
     return outputs, left_out
 
 
@@ -195,24 +197,14 @@ def _read(leader: int) -> bytes:
         return b""
 
 
-def _python(blocks: list[str], folder: Path) -> str:
-    """Each block is run after those before it on the page."""
-    (folder / "page.py").write_text("\n".join(blocks), encoding="utf-8")
-    return "python page.py"
-
-
 def _workflow_commands(text: str) -> list[str]:
     jobs = yaml.safe_load(text)["jobs"].values()
     return [step["run"] for job in jobs for step in job["steps"] if "run" in step]
 
 
-def _missing(command: str) -> str | None:
-    from importlib.util import find_spec
-
-    for beginning, module in NEEDS.items():
-        if command.startswith(f"{beginning}") and find_spec(module) is None:
-            return module
-    return None
+def _missing(step: Step) -> str | None:
+    module = step.options.get("needs")
+    return module if module and find_spec(module) is None else None
 
 
 def _rewrite(path: Path, outputs: list[tuple[Step, str]]) -> bool:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import click
 
+PACKAGE = Path(__file__).parents[2] / "src" / "overrefusal"
 WIDTH = 88
+_CARD = re.compile(r"<!-- card (\S+) -->")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Fills the places that a page leaves for the catalogue and the command line's help."""
+    """Fills the places that a page leaves for the catalogue, a model card or the commands' help."""
     markdown = markdown.replace("<!-- catalogue -->", catalogue())
-    return markdown.replace("<!-- commands -->", commands())
+    markdown = markdown.replace("<!-- commands -->", commands())
+    return _CARD.sub(lambda found: (PACKAGE / found[1]).read_text(encoding="utf-8"), markdown)
 
 
 def catalogue() -> str:
     """The catalogue of public benchmarks as a table."""
     from overrefusal.suites.catalogue import CATALOGUE
 
-    rows = ["| name | what | licence | revision | bytes vouched for by |", "|---|---|---|---|---|"]
+    rows = ["| name | what | licence | revision | SHA-256 |", "|---|---|---|---|---|"]
     for entry in CATALOGUE.values():
         what = f"[{entry.title}]({entry.home})" + (f"; {entry.note}" if entry.note else "")
         revision = f"`{entry.revision[:12]}`"
-        cells = (f"`{entry.name}`", what, entry.licence, revision, entry.checksum_policy)
+        pinned = all(source.sha256 for source in entry.sources)
+        checksum = "pinned" if pinned else "first fetch"
+        cells = (f"`{entry.name}`", what, entry.licence, revision, checksum)
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
