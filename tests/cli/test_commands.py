@@ -135,7 +135,7 @@ def test_gate_writes_junit_markdown_and_the_step_summary(folder):
     )  # fmt: skip
     assert "gate failed" in done.stdout
     suite = ElementTree.parse(folder / "out" / "gate.xml").getroot()[0]
-    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
     failed = [case.get("name") for case in suite if case.find("failure") is not None]
     assert failed == ["max_over_refusal"]
     assert "gate: failed" in (folder / "gate.md").read_text()

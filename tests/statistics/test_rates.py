@@ -58,13 +58,22 @@ def test_breakdowns_hold_both_sides() -> None:
     tally.add(harmful, [Outcome.REFUSED])
     tally.add(ANSWER, [Outcome.COMPLIED])
     rates = rates_of(tally)
-    assert list(rates.by_pattern) == ["none", "surface_keyword"]
+    assert list(rates.by_pattern) == ["(none)", "surface_keyword"]
     assert rates.by_pattern["surface_keyword"].over_refusal.k == 1
     assert rates.by_pattern["surface_keyword"].over_refusal.n == 2
     assert rates.by_category["chemistry"].over_refusal.n == 2
     assert rates.by_category["chemistry"].harmful_refusal.k == 1
-    assert rates.by_category["none"].over_refusal.n == 1
+    assert rates.by_category["(none)"].over_refusal.n == 1
     assert set(rates.by_language) == {"de", "en"}
+
+
+def test_a_category_called_none_is_no_absent_one() -> None:
+    tally = Tally()
+    tally.add(Facts(Expected.ANSWER, None, "none"), [Outcome.REFUSED])
+    tally.add(ANSWER, [Outcome.COMPLIED])
+    by_category = rates_of(tally).by_category
+    assert by_category["none"].over_refusal.rate == 1
+    assert by_category["(none)"].over_refusal.rate == 0
 
 
 def test_samples_of_a_prompt_are_one_cluster() -> None:

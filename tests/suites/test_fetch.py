@@ -86,11 +86,42 @@ def test_a_changed_download_is_refused_once_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "CATALOGUE", changed)
     assert len(fetch("oktest").suite) == 1
     page.write_text("prompt\nHow do I kill weeds?\nAnother\n")
-    with pytest.raises(OverrefusalError, match="not the pinned"):
+    with pytest.raises(OverrefusalError, match="not the recorded"):
         fetch("oktest")
     page.unlink()
     with pytest.raises(OverrefusalError, match="use --from DIR"):
         fetch("oktest")
+
+
+@pytest.mark.parametrize("damage", [b"{", b"[]", b'{"sha256": 3}', b"{}"])
+def test_a_damaged_record_of_an_earlier_fetch_is_said(tmp_path, damage):
+    (tmp_path / "OKTest.csv").write_text("prompt\nHow do I kill weeds?\n")
+    record = fetch("oktest", tmp_path).path.with_name("oktest.provenance.json")
+    record.write_bytes(damage)
+    with pytest.raises(OverrefusalError, match=r"oktest\.provenance\.json: damaged"):
+        fetch("oktest", tmp_path)
+
+
+def test_a_cache_folder_that_cannot_be_made_is_said(tmp_path, monkeypatch):
+    (tmp_path / "OKTest.csv").write_text("prompt\nHow do I kill weeds?\n")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("OVERREFUSAL_HOME", str(tmp_path / "file"))
+    with pytest.raises(OverrefusalError, match="file/suites/oktest"):
+        fetch("oktest", tmp_path)
+
+
+def test_parquet_that_is_none_is_said(tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "original").mkdir()
+    (tmp_path / "original" / "test-00000-of-00001.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(OverrefusalError, match="not readable as Parquet"):
+        fetch("coconot", tmp_path)
+
+
+def test_a_benchmark_at_a_branch_is_not_called_pinned():
+    assert {name for name, entry in CATALOGUE.items() if not entry.pinned} == {"oktest", "phtest"}
+    for entry in CATALOGUE.values():
+        assert ("revision not pinned" in entry.checksum_policy) is (not entry.pinned)
 
 
 def test_coconot_reads_both_its_parquet_files(tmp_path):

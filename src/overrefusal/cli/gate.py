@@ -101,7 +101,7 @@ def command(
         judged.rates,
         comparison,
         failed_share=judged.failed_share,
-        unfinished=[which for which, each in runs.items() if each.record.finished is None],
+        unfinished=[which for which, each in runs.items() if not each.finished],
     )
 
     if junit is not None:

@@ -45,6 +45,7 @@ def list_suites(as_json: bool) -> None:
                 "licence": entry.licence,
                 "home": entry.home,
                 "revision": entry.revision,
+                "pinned": entry.pinned,
                 "checksum": entry.checksum_policy,
                 "note": entry.note or None,
             }
@@ -58,7 +59,8 @@ def list_suites(as_json: bool) -> None:
     for column in ("Name", "", "What", "Licence"):
         table.add_column(column)
     for row in rows:
-        table.add_row(row["name"], row["state"], row["title"], row["licence"])
+        pinned = "" if row.get("pinned", True) else " (not pinned: first fetch is recorded)"
+        table.add_row(row["name"], row["state"], row["title"] + pinned, row["licence"])
     console().print(table)
 
 
@@ -113,7 +115,7 @@ def check_suite(file: Path, as_json: bool) -> None:
 )
 @json_option
 def fetch_suite(name: str, folder: Path | None, as_json: bool) -> None:
-    """Fetch the public benchmark NAME at its pinned revision."""
+    """Fetch the public benchmark NAME, at its pinned revision where it has one."""
     from overrefusal.suites.fetch import fetch
 
     fetched = fetch(name, folder)

@@ -35,10 +35,11 @@ from overrefusal.statistics import (
 
 _BAR = 20
 _SHORTEST_BAR = 5
+_SHORTEST_NAME = 16
 _LONGEST_NAME = 36
 _ROWS = 12
 _NARROW = 70
-"""Columns below which intervals are left out of the breakdowns."""
+"""Columns below which tables show no intervals, and no suite and judge."""
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -105,23 +106,22 @@ def print_exchange(console: Console, item: Item, title: str) -> None:
 def print_runs(console: Console, runs: Sequence[Run]) -> None:
     """Several runs side by side; those on the Pareto front carry a star."""
     best, meaning = best_runs(runs)
+    wide = console.width >= _NARROW
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     table.add_column("Run", no_wrap=True)
-    for column in ("Model", "Suite", "Judge"):
+    for column in ("Model", "Suite", "Judge") if wide else ("Model",):
         table.add_column(column, overflow="fold")
     for column in ("Over-\nrefusal", "Harmful\nrefusal"):
         table.add_column(column, no_wrap=True)
     for run in runs:
-        table.add_row(
-            "*" if run.id in best else "",
-            run.id,
-            *(Text(visible(x, 40)) for x in (run.name, run.record.suite_name, run.record.judge)),
-            *(
-                f"{percent(rate.estimate)}\n{interval(rate.low, rate.high)}"
-                for rate in (run.over_refusal, run.harmful_refusal)
-            ),
-        )
+        shown = (run.name, run.record.suite_name, run.record.judge) if wide else (run.name,)
+        rates = [
+            f"{percent(rate.estimate)}\n{interval(rate.low, rate.high) if wide else ''}".rstrip()
+            for rate in (run.over_refusal, run.harmful_refusal)
+        ]
+        names = [Text(visible(name, 40)) for name in shown]
+        table.add_row("*" if run.id in best else "", run.id, *names, *rates)
     console.print(table)
     console.print(Text(f"* {meaning}", style="dim"))
 
@@ -232,7 +232,7 @@ def _print_breakdown(
     figures = (2 if two_sided else 1) * (len("refusal") + n + 2) + 2
     room = console.width - figures - (len("[100.0, 100.0] ") if wide else 0)
     longest = max(len(title) + 2, *(cell_len(name) for name, _, _ in shown))
-    names = max(1, min(longest, max(room - _BAR, room * 3 // 5)))
+    names = max(1, min(longest, room, max(room - _BAR, room * 3 // 5, _SHORTEST_NAME)))
     bar = min(_BAR, room - names)
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True)
