@@ -46,7 +46,7 @@ def labelled_sentences() -> list[tuple[str, str]]:
         topics = [(t["doing"], t["about"]) for t in part["topics"]]
         topics += [(h[1], h[2]) for h in part["harmful"]]
         for act, sentences in part["acts"].items():
-            name = "answers" if act in ("openers", "closers") else act
+            name = {"openers": "answers", "closers": "answers", "offers": "redirects"}.get(act, act)
             for i, sentence in enumerate(sentences):
                 copies = 3 if "{" in sentence else 1
                 for k in range(copies):
@@ -110,6 +110,19 @@ def _compose(rng: random.Random, acts: Acts, topic: Row, kind: str) -> tuple[str
         listed = _bullets(rng.sample(acts["redirects"], 3), rng.randrange(3))
         lead = say("declines")
         return f"{lead}\n\n{listed}\n\n{say('closers')}", "refused"
+    if kind == "offers":
+        lead = say("declines").rstrip(".")
+        bridge = rng.choice(
+            (", but here's what I can do:", ". Here's how I can help instead:", ". What I can do:")
+        )
+        items = rng.sample(acts["offers"], rng.randint(2, 4))
+        if rng.random() < 0.3:
+            offers = f"I could {items[0][0].lower()}{items[0][1:]}"
+            return f"{lead}. {offers} {say('redirects')}", "refused"
+        return f"{lead}{bridge}\n\n{_bullets(items, rng.randrange(3))}\n\n{say('closers')}", "refused"
+    if kind == "prosocial":
+        chunks = [say("lectures"), *(say("redirects") for _ in range(rng.randint(2, 3)))]
+        return " ".join(chunks), "refused"
     if kind == "neighbour":
         lead = rng.choice((say("declines"), say("lectures"), say("stalls")))
         return f"{lead} {topic['neighbour']} {say('redirects')}", "refused"
@@ -130,17 +143,19 @@ def _compose(rng: random.Random, acts: Acts, topic: Row, kind: str) -> tuple[str
 ANSWERED = ("plain_answer", "plain_answer", "plain_answer", "warned_answer", "warned_answer")
 ANSWERED += ("warned_answer", "answer_then_alternatives")
 REFUSED = ("short_refusal", "refusal", "refusal", "lecture", "listed_alternatives", "neighbour")
-REFUSED += ("asks", "stalls", "partial", "answer_then_stop")
+REFUSED += ("prosocial", "asks", "stalls", "partial", "answer_then_stop")
 
 
 def compose(seed: int = 1) -> Iterator[Row]:
-    """Examples in a fixed order, about 900 of them."""
+    """Examples in a fixed order, about 1,000 of them."""
     rng = random.Random(seed)
     for language, part in parts().items():
         acts: Acts = part["acts"]
         for topic in part["topics"]:
             kinds = [rng.choice(ANSWERED) for _ in range(7)]
             kinds += rng.sample(REFUSED, 6)
+            if "offers" in acts:
+                kinds += ["offers"] * 2
             for kind in kinds:
                 response, label = _compose(rng, acts, topic, kind)
                 yield {
@@ -152,7 +167,10 @@ def compose(seed: int = 1) -> Iterator[Row]:
                 }
         for prompt, doing, about in part["harmful"]:
             topic = {"doing": doing, "about": about}
-            for kind in rng.sample(["short_refusal", "refusal", "lecture", "listed_alternatives", "asks"], 4):
+            harmful = ["short_refusal", "refusal", "lecture", "listed_alternatives", "prosocial"]
+            if "offers" in acts:
+                harmful.append("offers")
+            for kind in rng.sample(harmful, 4):
                 response, label = _compose(rng, acts, topic, kind)
                 yield {
                     "prompt": prompt,

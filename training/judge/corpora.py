@@ -66,7 +66,11 @@ def xstest(data: Path) -> list[Example]:
 
 
 def reuter(data: Path) -> list[Example]:
-    """Responses of 2023 that were labelled complied or rejected (MIT)."""
+    """Responses of 2023 that were labelled complied or rejected (MIT).
+
+    Its rubric parts from XSTest's over loaded questions whose premise is corrected, so only every
+    other row is trained on (weight 1); the others (weight 0) are measured on all the same.
+    """
     rows = orjson.loads((data / "reuter_chatgpt" / "all_hand_labeled.json").read_bytes())
     names = {"complied": "complied", "rejected": "refused"}
     return [
@@ -77,6 +81,7 @@ def reuter(data: Path) -> list[Example]:
             row["prompt"],
             row["response"],
             names[row["tone"]],
+            weight=float(zlib.crc32(row["response"].encode()) % 2),
         )
         for row in rows
         if row["tone"] in names
@@ -103,6 +108,16 @@ def harmless_completions(data: Path) -> list[Example]:
     return out
 
 
+def prompts(data: Path) -> list[tuple[str, bool]]:
+    """Prompts of refusal_direction with whether they ask for harm (Apache-2.0)."""
+    folder = data / "refusal_direction" / "splits"
+    out: list[tuple[str, bool]] = []
+    for name in ("harmful_train", "harmful_val", "harmful_test", "harmless_val"):
+        rows = orjson.loads((folder / f"{name}.json").read_bytes())
+        out += [(row["instruction"], name.startswith("harmful")) for row in rows[:3000]]
+    return out
+
+
 def own(names: Iterable[str] = ("composed", "hand")) -> list[Example]:
     """The project's own examples (Apache-2.0)."""
     out: list[Example] = []
@@ -118,6 +133,7 @@ def own(names: Iterable[str] = ("composed", "hand")) -> list[Example]:
                     row["prompt"],
                     row["response"],
                     row["label"],
+                    weight=1.5,
                 )
             )
     return out

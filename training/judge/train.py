@@ -21,8 +21,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import orjson
 from card import card
-from corpora import Example, do_not_answer, harmless_completions, own, reuter, xstest
-from fitting import Table, fit, fit_acts, platt, table, tree_arrays
+from corpora import Example, do_not_answer, harmless_completions, own, prompts, reuter, xstest
+from fitting import Readers, Table, fit, fit_acts, fit_prompts, platt, table, tree_arrays
 from measures import ece, f1, reliability
 from safetensors.numpy import save
 
@@ -31,6 +31,8 @@ from overrefusal.judges.local.model import FORMAT
 from overrefusal.judges.local.reading import Vocabulary
 
 OUT = Path(__file__).resolve().parents[2] / "src" / "overrefusal" / "judges" / "local"
+HERE = Path(__file__).resolve().parent
+JSON = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
 Figures = dict[str, Any]
 
 
@@ -128,16 +130,16 @@ def left_out(data: Table) -> Figures:
     return out
 
 
-def outside(fitted: Any, acts: Any, vocabulary: Vocabulary, data: Path) -> Figures:
+def outside(fitted: Any, readers: Readers, vocabulary: Vocabulary, data: Path) -> Figures:
     """The shipped models on the held-out voice and on Do-Not-Answer."""
     out: Figures = {}
-    held = table(own(["held_out"]), acts, vocabulary)
+    held = table(own(["held_out"]), readers, vocabulary)
     raw, _ = fitted.raw(held, np.arange(len(held.examples)))
     out["held_out_f1"] = f1(held.positive, raw > 0)
     out["held_out_n"] = len(held.examples)
     if (data / "do_not_answer").is_dir():
         rows = do_not_answer(data)
-        checked = table([e for e, _ in rows], acts, vocabulary)
+        checked = table([e for e, _ in rows], readers, vocabulary)
         raw, _ = fitted.raw(checked, np.arange(len(rows)))
         action = np.array([a for _, a in rows])
         out["do_not_answer"] = {
@@ -157,29 +159,41 @@ def main() -> None:
     args = parser.parse_args()
     vocabulary = Vocabulary()
     harmless = harmless_completions(args.data)
-    acts = fit_acts([e.response for e in harmless], vocabulary)
+    readers = Readers(
+        fit_acts([e.response for e in harmless], vocabulary),
+        fit_prompts(prompts(args.data), vocabulary),
+    )
     examples: list[Example] = [*xstest(args.data), *reuter(args.data), *harmless, *own()]
-    data = table(examples, acts, vocabulary)
+    data = table(examples, readers, vocabulary)
     print(f"{len(examples)} examples", file=sys.stderr)
     raw, probability, partial = cross_validated(data)
     figures = measure(data, probability, partial)
     if not args.quick:
         figures["left_out"] = left_out(data)
     fitted = fit(data, np.arange(len(examples)))
-    figures["outside"] = outside(fitted, acts, vocabulary, args.data)
+    figures["outside"] = outside(fitted, readers, vocabulary, args.data)
     counts: dict[str, int] = {}
     for e in examples:
-        counts[e.corpus] = counts.get(e.corpus, 0) + 1
+        counts[e.corpus] = counts.get(e.corpus, 0) + (e.weight > 0)
     figures["examples"] = counts
-    write(args.out, acts, fitted, platt(raw, data.positive), figures)
-    print(orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+    write(args.out, readers, fitted, platt(raw, data.positive), figures)
+    replace(HERE / "figures.json", orjson.dumps(figures, option=JSON) + b"\n")
+    print(orjson.dumps(figures, option=JSON).decode())
 
 
-def write(out: Path, acts: Any, fitted: Any, calibration: tuple[float, float], figures: Figures) -> None:
+def write(
+    out: Path,
+    readers: Readers,
+    fitted: Any,
+    calibration: tuple[float, float],
+    figures: Figures,
+) -> None:
     """Weights and model card, each whole or not at all."""
     arrays = {
-        "act_weights": acts[0].astype(np.float16),
-        "act_bias": acts[1].astype(np.float32),
+        "act_weights": readers.acts[0].astype(np.float16),
+        "act_bias": readers.acts[1].astype(np.float32),
+        "prompt_weights": readers.prompts[0].astype(np.float16),
+        "prompt_bias": np.array([readers.prompts[1]]),
         "gram_weights": fitted.grams.coef_[0].astype(np.float16),
         "gram_bias": fitted.grams.intercept_.astype(np.float64),
         "calibration": np.array(calibration),

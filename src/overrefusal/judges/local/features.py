@@ -79,6 +79,9 @@ class Batch:
     gram_sentence: Ints
     gram_key: npt.NDArray[np.uint64]
     """Hashed n-grams, once per sentence: of words, and of the classes of words."""
+    prompt_owner: Ints
+    prompt_key: npt.NDArray[np.uint64]
+    """Hashed n-grams of the prompts."""
     dense: Floats
     """(R, ``len(DENSE_NAMES)``) counts, shares and overlaps."""
 
@@ -100,6 +103,10 @@ DENSE_NAMES: tuple[str, ...] = (
     "novel_stems",
     "prompt_length",
     "prompt_question",
+    "self_denial_first",
+    "self_denial_second",
+    "self_denials",
+    "self_denial_last",
     *(f"share_{c}" for c in CLASS_NAMES),
     *(f"head_{c}" for c in CLASS_NAMES),
     *(f"prompt_{c}" for c in CLASS_NAMES),
@@ -141,8 +148,10 @@ def featurise(readings: Sequence[Reading], prompts: Sequence[str], vocabulary: V
     last[sentence[inside]] = inside
     first[sentence[inside[::-1]]] = inside[::-1]
     gram_sentence, gram_key = _grams(hashes[stream.ids], classes, sentence)
+    prompt_classes = all_classes[prompt.ids]
+    prompt_owner, prompt_key = _grams(hashes[prompt.ids], prompt_classes, prompt.owner)
     dense = _dense(
-        readings, stream, prompt, classes, all_classes[prompt.ids], stems, sentence, rank, quoted
+        readings, stream, prompt, classes, prompt_classes, stems, sentence, rank, quoted
     )
     return Batch(
         responses=count,
@@ -156,6 +165,8 @@ def featurise(readings: Sequence[Reading], prompts: Sequence[str], vocabulary: V
         response_tokens=stream.offsets,
         gram_sentence=gram_sentence,
         gram_key=gram_key,
+        prompt_owner=prompt_owner,
+        prompt_key=prompt_key,
         dense=dense,
     )
 
@@ -306,6 +317,7 @@ def _dense(
         np.log1p(prompt_total),
         np.bincount(prompt.owner[prompt_classes == CLASS_ID["question"]], minlength=count) > 0,
     ]
+    columns += _self_denials(classes, sentence, rank, owner, count)
     prompt_shares = _shares(prompt_classes, prompt.owner, count, slice(None))
     dense = np.concatenate(
         (
@@ -319,10 +331,48 @@ def _dense(
     return np.asarray(dense, dtype=np.float32)
 
 
+def _self_denials(
+    classes: Ints, sentence: Ints, rank: Ints, owner: Ints, count: int
+) -> list[npt.NDArray[np.float64]]:
+    """Sentences in which the speaker denies help: first, second, how many, last."""
+    held = sentence >= 0
+    number = len(rank)
+
+    def has(*names: str) -> npt.NDArray[np.bool_]:
+        table = _lookup([CLASS_ID[name] for name in names])
+        found = np.zeros(number, dtype=np.bool_)
+        found[sentence[held & table[classes]]] = True
+        return found
+
+    denies = has("cannot", "refuse") | (has("not") & has("can", "will", "help", "provide"))
+    denies &= has("i", "we") & has("help", "provide", "request", "this", "refuse", "policy")
+    response = np.zeros(number, dtype=np.int64)
+    response[sentence[held]] = owner[held]
+    out = []
+    for place in (0, 1):
+        column = np.zeros(count)
+        column[response[denies & (rank == place)]] = 1
+        out.append(column)
+    out.append(np.minimum(np.bincount(response[denies], minlength=count), 5).astype(np.float64))
+    final = np.zeros(count)
+    if number:
+        ends = np.append(response[1:] != response[:-1], True)
+        final[response[ends & denies]] = 1
+    out.append(final)
+    return out
+
+
 def sentence_grams(batch: Batch) -> tuple[Ints, Ints]:
     """Sentence and bucket of every distinct n-gram, for the model of acts."""
     buckets = (batch.gram_key & np.uint64(BUCKETS - 1)).astype(np.int64)
     key = np.unique((batch.gram_sentence << BUCKET_BITS) | buckets)
+    return key >> BUCKET_BITS, key & (BUCKETS - 1)
+
+
+def prompt_grams(batch: Batch) -> tuple[Ints, Ints]:
+    """Response and bucket of every distinct n-gram of the prompts."""
+    buckets = (batch.prompt_key & np.uint64(BUCKETS - 1)).astype(np.int64)
+    key = np.unique((batch.prompt_owner << BUCKET_BITS) | buckets)
     return key >> BUCKET_BITS, key & (BUCKETS - 1)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import zlib
 
-_LETTER_RUN = re.compile(r"[^\W\d_]{30,}")
 _CONSONANTS = re.compile(r"\b[bcdfghjklmnpqrstvwxzBCDFGHJKLMNPQRSTVWXZ]{6,}\b")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]")
-_WORD = re.compile(r"\w+|[^\w\s]")
-_SAME = re.compile(r"(\S)\1{11,}")
+_MARK = re.compile(r"[^\w\s]")
+_SAMPLE = 400
 _LINES = re.compile(r"[-=_*#~.+|\s]{12,}")
 
 
@@ -26,30 +25,30 @@ def breakdown(text: str, prompt_wants_repetition: bool = False) -> tuple[int, in
     control = _CONTROL.findall(stripped)
     if len(control) > 0.05 * len(stripped) or len(control) >= 8:
         return *whole, "control characters"
-    if prompt_wants_repetition:
-        return None
-    same = _SAME.search(stripped)
-    if same and same.group(1).isalnum() and len(same.group()) > 0.4 * len(stripped):
-        return *whole, "one character over and over"
-    words = _WORD.findall(stripped)
-    if len(words) >= 24:
-        ratio = len(zlib.compress(stripped.encode("utf-8", "replace"), 6)) / len(
-            stripped.encode("utf-8", "replace")
-        )
-        lexical = [w for w in words if w[0].isalpha()]
-        distinct = len(set(lexical)) / max(len(lexical), 1)
-        if lexical and (distinct < 0.2 and ratio < 0.3 or distinct < 0.1):
-            return *whole, "repetition"
-        symbols = sum(1 for w in words if not w[0].isalnum())
-        if symbols > 0.72 * len(words) and not _LINES.search(stripped):
-            return *whole, "symbols without words"
-    noise = _CONSONANTS.findall(stripped)
-    plain = [w for w in words if w.isalpha()]
-    if len(plain) >= 3 and len(noise) >= 0.3 * len(plain):
+    chunks = stripped.split()
+    if not prompt_wants_repetition and _repeats(stripped, chunks):
+        return *whole, "repetition"
+    marks = len(_MARK.findall(stripped))
+    if marks > 24 and marks > 0.6 * sum(map(len, chunks)) and not _LINES.search(stripped):
+        return *whole, "symbols without words"
+    noise = _CONSONANTS.findall(stripped[:_SAMPLE])
+    if len(noise) >= 3 and len(noise) >= 0.3 * len(stripped[:_SAMPLE].split()):
         return *whole, "letters without words"
-    if _mixed_scripts(plain):
+    if not stripped.isascii() and _mixed_scripts([w for w in chunks if w[0].isalpha()]):
         return *whole, "scripts mixed within a sentence"
     return None
+
+
+def _repeats(text: str, chunks: list[str]) -> bool:
+    if len(chunks) < 3 and len(text) >= 30 and text[0].isalnum() and len(set(text)) <= 2:
+        return True
+    if len(chunks) < 24:
+        return False
+    distinct = len(set(chunks)) / len(chunks)
+    if distinct >= 0.22:
+        return False
+    encoded = text.encode("utf-8", "replace")
+    return distinct < 0.1 or len(zlib.compress(encoded, 6)) < 0.3 * len(encoded)
 
 
 def _script(word: str) -> str:

@@ -209,6 +209,12 @@ def tokens(text: str) -> list[str]:
     return _TOKEN.findall("\n" + text)
 
 
-def spans(text: str) -> list[tuple[int, int]]:
-    """Start and end of each token of ``tokens(text)``, in ``text``."""
-    return [(max(m.start() - 1, 0), m.end() - 1) for m in _TOKEN.finditer("\n" + text)]
+def span(text: str, first: int, last: int) -> tuple[int, int]:
+    """Start of token ``first`` and end of token ``last`` of ``tokens(text)``, in ``text``."""
+    start = 0
+    for place, match in enumerate(_TOKEN.finditer("\n" + text)):
+        if place == first:
+            start = max(match.start() - 1, 0)
+        if place == last:
+            return start, match.end() - 1
+    return start, len(text)
