@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -151,7 +152,7 @@ def test_gate_reads_its_thresholds_from_the_configuration(folder):
     overrefusal(folder, "gate", "--max-over-refusal", "0.1", code=1)
     for text, complaint in (
         ("[gate]\nmax_overrefusal = 0.9\n", "[gate] has no setting 'max_overrefusal'"),
-        ("[gate]\nmax_over_refusal = 'low'\n", "max_over_refusal must be a float"),
+        ("[gate]\nmax_over_refusal = 'low'\n", "max_over_refusal must be of the type float"),
         ("[gate]\nmax_over_refusal = 9\n", "must be a share from 0 to 1"),
         ("[gate", "not TOML"),
         ("", "no threshold is set"),
@@ -221,7 +222,7 @@ def test_hostile_text_reaches_the_terminal_and_markdown_as_text(folder):
         ),
         (("eval", "replay/one.jsonl", "--samples", "0"), "--samples"),
         (("eval", "replay/one.jsonl", "--temperature", "hot"), "--temperature hot"),
-        (("report", "abc"), "no run has that id or label"),
+        (("report", "abc"), "no store there yet"),
         (("compare", "a"), "Missing argument"),
         (("suite", "check", "none.jsonl"), "none.jsonl"),
         (("suite", "fetch", "nothing"), "no benchmark is called"),
@@ -291,3 +292,84 @@ def test_the_csv_of_a_log_is_as_good_as_its_jsonl(folder):
     done = overrefusal(folder, "eval", "replay/one.csv", "--suite", "suite.jsonl", "--json")
     assert json.loads(done.stdout)["rates"] == evaluate(folder)["rates"]
     assert Path(folder / "overrefusal.db").exists()
+
+
+def test_gate_holds_errors_to_one_per_cent_unless_told_otherwise(folder):
+    log = folder / "one.jsonl"
+    log.write_text("\n".join(log.read_text().splitlines()[:3]))
+    overrefusal(folder, "eval", "replay/one.jsonl", "--suite", "suite.jsonl", code=3)
+    done = overrefusal(folder, "gate", "--max-over-refusal", "1", "--json", code=1)
+    failed = [check for check in json.loads(done.stdout)["checks"] if not check["passed"]]
+    assert [(c["name"], c["value"], c["threshold"]) for c in failed] == [
+        ("max_error_share", 0.25, 0.01)
+    ]
+    overrefusal(folder, "gate", "--max-over-refusal", "1", "--max-error-share", "0.3")
+    (folder / "overrefusal.toml").write_text(
+        "[gate]\nmax_over_refusal = 1.0\nmax_error_share = 0.3\n"
+    )
+    overrefusal(folder, "gate")
+
+
+def test_gate_fails_an_unfinished_run(folder):
+    run = evaluate(folder)["run"]
+    with sqlite3.connect(folder / "overrefusal.db") as database:
+        database.execute("UPDATE runs SET finished = NULL WHERE id = ?", (run,))
+    done = overrefusal(folder, "gate", "--max-over-refusal", "1", code=1)
+    assert "FAIL  finished (run): the run is unfinished" in done.stdout
+
+
+def test_gate_refuses_what_it_cannot_work_with(folder):
+    run = evaluate(folder)["run"]
+    config = folder / "overrefusal.toml"
+    for arguments, complaint in (
+        (("gate", "one", "--baseline", run), f"is run {run} itself"),
+        (("gate", "zzz"), "no run has that id or label"),
+        (("gate", "--baseline", "latest"), f"is run {run} itself"),
+    ):
+        done = overrefusal(folder, *arguments, "--max-over-refusal-increase", "0.1", code=2)
+        assert complaint in done.stderr
+    for text, complaint in (
+        ("gate = 3\n", "gate must be a table"),
+        ("[[gate]]\nmin_prompts = 3\n", "gate must be a table"),
+        ("[gate]\nmin_prompts = true\n", "min_prompts must be of the type int"),
+    ):
+        config.write_text(text)
+        assert complaint in overrefusal(folder, "gate", code=2).stderr
+    config.unlink()
+    env = {"GITHUB_STEP_SUMMARY": str(folder / "none" / "summary.md")}
+    done = overrefusal(folder, "gate", "--max-over-refusal", "1", code=2, env=env)
+    assert "GITHUB_STEP_SUMMARY" in done.stderr
+    assert "cannot be written" in done.stderr
+
+
+def test_judge_keeps_fields_that_not_every_json_writer_can_write(folder):
+    (folder / "log.jsonl").write_text(
+        '{"prompt": "p", "response": "Sure: do this. \\ud800", "big": 123456789012345678901}\n'
+    )
+    overrefusal(folder, "judge", "log.jsonl", "-o", "judged.jsonl")
+    row = json.loads((folder / "judged.jsonl").read_text())
+    assert row["big"] == 123456789012345678901
+    assert row["outcome"] == "complied"
+
+
+def test_hostile_suites_and_model_names_reach_the_terminal_as_text(folder):
+    suite = folder / "suite.jsonl"
+    rows = [json.loads(line) | {"category": HOSTILE} for line in suite.read_text().splitlines()]
+    lines = [{"suite": "s" + HOSTILE, "version": HOSTILE}, *rows]
+    suite.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    printed = overrefusal(folder, "suite", "check", "suite.jsonl").stdout
+    printed += overrefusal(folder, "suite", "show", "suite.jsonl").stdout
+    log = [
+        {"prompt": p, "response": r, "model": HOSTILE, "human": "refused"} for _, p, _, r in ROWS
+    ]
+    (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
+    printed += overrefusal(folder, "judge-check", "log.jsonl", "--label", "human").stdout
+    assert "red" in printed
+    assert not set("\x1b\x00\u202e") & set(printed)
+
+
+def test_the_list_of_suites_says_which_are_not_pinned(folder):
+    rows = json.loads(overrefusal(folder, "suite", "list", "--json").stdout)["suites"]
+    assert {row["name"] for row in rows if not row.get("pinned", True)} == {"oktest", "phtest"}
+    printed = overrefusal(folder, "suite", "list", env={"COLUMNS": "200"}).stdout
+    assert printed.count("not pinned: first fetch is recorded") == 2

@@ -22,8 +22,10 @@ SEEN = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110C
 
 @pytest.mark.parametrize(
     "hidden",
-    "\x1b \x9b \x7f \xad \u061c \u200b \u200c \u200d \u200e \u202e \u2060 \u2066 \ufeff \ud800 "
-    "\U000e0001 \U000e0041 \U000e007f \U000e0100".split(" "),
+    [
+        *"\x1b\x9b\x7f\xad\u061c\u200b\u200c\u200d\u200e\u202e\u2060\u2066\ufeff\ud800",
+        *"\U000e0001\U000e0041\U000e007f\U000e0100",
+    ],
 )
 def test_what_is_not_seen_is_shown(hidden):
     assert visible(f"a{hidden}b") == "a\N{REPLACEMENT CHARACTER}b"

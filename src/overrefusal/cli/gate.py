@@ -149,5 +149,5 @@ def _settings(config: Path | None) -> dict[str, Any]:
         kind = kinds.get(name, float)
         fits = isinstance(value, (int, float) if kind is float else kind)
         if not fits or (isinstance(value, bool) and kind is not bool):
-            raise OverrefusalError(f"{path}: [gate] {name} must be a {kind.__name__}")
+            raise OverrefusalError(f"{path}: [gate] {name} must be of the type {kind.__name__}")
     return dict(table)
