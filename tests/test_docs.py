@@ -3,18 +3,25 @@
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
+import click
 import pytest
 
+import overrefusal
+from overrefusal.cli import COMMANDS, group
 from overrefusal.judges.registry import KNOWN
 from overrefusal.models.registry import KINDS
 from overrefusal.models.signals import ACTORS
 from overrefusal.records import Actor, Outcome, Pattern
+from overrefusal.statistics import Thresholds
 from overrefusal.suites.catalogue import CATALOGUE
 from overrefusal.suites.rows import FIELDS
+from tests.conftest import REQUIRE_ALL
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -94,10 +101,6 @@ def _new(folder):
 
 def _options():
     """The options of each command, by its words."""
-    import click
-
-    from overrefusal.cli import COMMANDS, group
-
     found = {}
     for name in COMMANDS:
         command = group.get_command(click.Context(group), name)
@@ -137,8 +140,6 @@ def test_the_tables_leave_nothing_out():
     for option in _options()["eval",] - {"--json", "--store", "--judge", "--suite", "--language"}:
         assert option in started, option
     gate = text("get-started/ci.md")
-    from overrefusal.statistics import Thresholds
-
     for name in (*Thresholds.__slots__, "baseline"):
         assert f"`{name}`" in gate, name
 
@@ -155,8 +156,8 @@ def test_every_judge_that_the_package_can_open_is_described():
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    pytest.importorskip("material", reason="mkdocs-material is not installed")
-    pytest.importorskip("mkdocstrings", reason="mkdocstrings is not installed")
+    for module in () if REQUIRE_ALL else ("material", "mkdocstrings"):
+        pytest.importorskip(module, reason=f"{module}, which builds the site, is not installed")
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
@@ -186,16 +187,12 @@ def test_the_site_builds_without_a_warning_and_asks_no_other_host(site):
 
 
 def test_the_references_are_made_from_the_code(site):
-    from html import unescape
-
     cli = unescape((site / "reference/cli.html").read_text(encoding="utf-8"))
     for words, options in _options().items():
         assert f"<code>overrefusal {' '.join(words)}</code>" in cli
         for option in options:
             assert option in cli or not option.startswith("--"), option
     python = (site / "reference/python.html").read_text(encoding="utf-8")
-    import overrefusal
-
     for name in overrefusal.__all__:
         assert name in python, name
     catalogue = unescape((site / "suites.html").read_text(encoding="utf-8"))
@@ -205,15 +202,14 @@ def test_the_references_are_made_from_the_code(site):
 
 
 def test_pages_fit_a_narrow_screen_in_a_browser_and_load_nothing_from_outside(site):
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-    )
-    import shutil
-
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
+    if not REQUIRE_ALL:
+        pytest.importorskip("playwright", reason="playwright is not installed")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if chromium is None and not REQUIRE_ALL:
         pytest.skip("Chromium is not installed")
-    with playwright.sync_playwright() as driver:
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         try:
             page = browser.new_page(viewport={"width": 400, "height": 800})

@@ -138,8 +138,8 @@ def _environment(address: str, folder: Path) -> dict[str, str]:
 def _run(step: Step, command: str, folder: Path, environment: dict[str, str], address: str) -> str:
     command = command.replace(_PORT, address)
     wanted = int(step.options.get("exit", 0))
-    if keys := step.options.get("keys"):
-        code, out, err = _on_terminal(command, keys, folder, environment)
+    if "person" in step.options:
+        code, out, err = _labelled(command, folder, environment)
     else:
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-ec", command],
@@ -162,28 +162,24 @@ def _run(step: Step, command: str, folder: Path, environment: dict[str, str], ad
     return re.sub(r"[ \t]+$", "", out.strip("\n"), flags=re.MULTILINE) + "\n"
 
 
-def _on_terminal(
-    command: str, keys: str, folder: Path, environment: dict[str, str]
-) -> tuple[int, str, str]:
-    """Presses one key each time the command waits for one; the screen is its output."""
+def _labelled(command: str, folder: Path, environment: dict[str, str]) -> tuple[int, str, str]:
+    """Runs `calibrate` on a terminal and labels what it shows as somebody would who reads it."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         ["bash", "-c", command], cwd=folder, env=environment,
         stdin=follower, stdout=follower, stderr=follower,
     )  # fmt: skip
     os.close(follower)
-    screen = b""
+    screen, exchange = b"", b""
     try:
-        for number, key in enumerate(keys, 1):
-            while screen.count(_MENU) < number:
-                if not (more := _read(leader)):
-                    raise PageError(f"{command}: ended before key {number}\n{screen.decode()}")
-                screen += more
-            # The terminal drops what is typed before the program listens for one key.
-            time.sleep(0.3)
-            os.write(leader, key.encode())
         while more := _read(leader):
             screen += more
+            exchange += more
+            if _MENU in exchange:
+                # The terminal drops what is typed before the program listens for one key.
+                time.sleep(0.2)
+                os.write(leader, b"r" if standin.declines(exchange.decode()) else b"c")
+                exchange = b""
     finally:
         os.close(leader)
         code = process.wait(timeout=60)

@@ -4,7 +4,7 @@ A comment before a fence says more about it than its language does:
 
     <!-- file support.yaml -->           the block is written to that file
     <!-- run exit=1 lines=12 -->         the command's exit code; how many lines of output are shown
-    <!-- run keys=crc -->                keys pressed on a pseudo-terminal
+    <!-- run person -->                  somebody labels on a pseudo-terminal
     <!-- run needs=torch -->             a module beyond the core, without which it is left out
     <!-- run steps -->                   the block is a workflow, its `run:` steps are commands
     <!-- setup ... -->                   commands that readers do not see
