@@ -18,7 +18,7 @@ from overrefusal.evaluation import evaluate
 from overrefusal.records import Evidence, Outcome
 from overrefusal.reports.html import write_html
 from overrefusal.reports.html.blocks import block
-from overrefusal.reports.html.reproduce import command_of
+from overrefusal.reports.html.reproduce import command_of, judge_spec
 from overrefusal.runs.run import Run
 from overrefusal.runs.store import Store
 from overrefusal.suites import load_suite
@@ -205,6 +205,44 @@ def test_runs_of_a_suite_and_of_its_part_keep_their_own_rows(tmp_path):
     marked = [index["ids"][row] for row, mark in enumerate(index["flips"][0]) if mark != "."]
     assert sorted(marked) == sorted(flip.pair.prompt_id for flip in flips)
     assert len(index["ids"]) == 40 + made[0].record.suite_size
+    # Rates of different suites share no Pareto front, and the table says which is which.
+    text = Elements((tmp_path / "r.html").read_text("utf-8")).text
+    assert "starter[:40], by-heart/1" in text
+    assert "★" not in text
+
+
+def test_a_run_in_which_nothing_was_answered_yet(tmp_path):
+    suite = suite_of("s", [Prompt("a", (Message("user", "x"),), Expected.ANSWER)])
+    store = Store(str(tmp_path / "s.db"))
+    store.save_suite(suite)
+    run, _ = store.begin_run(
+        fingerprint="f", suite=suite, judge="j", variant={"model": "bouncer:strict"}, samples=1
+    )
+    write_html(tmp_path / "r.html", [Run(store, run)])
+    page = (tmp_path / "r.html").read_text("utf-8")
+    assert packed(page, "rows") == []
+    text = Elements(page).text
+    assert "No run has both rates" in text
+    assert "Conclusions about real models need real models" in text
+
+
+def test_rates_corrected_by_people_stand_beside_the_judged_ones(tmp_path):
+    suite = load_suite("starter", limit=60)
+    run = evaluate(
+        Doorman(suite, "m", (0.9, 0.5, 0.1)), suite, judge=ByHeart(), store=tmp_path / "s.db"
+    )
+    write_html(tmp_path / "before.html", [run])
+    before = Elements((tmp_path / "before.html").read_text("utf-8")).text
+    assert f"overrefusal calibrate {run.id}" in before
+    for position, item in enumerate(run.items()):
+        if item.prompt.expected is Expected.ANSWER:
+            run.store.add_label(run.id, position, 0, Outcome.COMPLIED)
+    run = Run(run.store, run.record)
+    write_html(tmp_path / "after.html", [run])
+    after = Elements((tmp_path / "after.html").read_text("utf-8")).text.replace("\xa0", " ")
+    estimate = f"{run.corrected.over_refusal.estimate * 100:.1f} %"
+    assert f"labels of people: {estimate}" in after
+    assert after.count("labels of people") == 2
 
 
 def test_the_command_that_reproduces_is_safe_to_paste(tmp_path):
@@ -220,6 +258,23 @@ def test_the_command_names_what_was_chosen(tmp_path):
         "overrefusal eval doorman/m --suite starter --language de --limit 3 --temperature 0.0 "
         "--samples 2 --judge by-heart"
     )
+
+
+@pytest.mark.parametrize(
+    ("identity", "spec"),
+    [
+        ("rules/1", "rules"),
+        ("local/3", "local"),
+        ("labels/1:said?1=complied", "labels:said?1=complied"),
+        ("llm/1:xstest/2:endpoint/m@http://127.0.0.1:1/v1", "llm:endpoint/m?rubric=xstest"),
+        (
+            "cascade(local/3,llm/1:or-bench/1:openai/gpt,0.200-0.800)",
+            "cascade:local,llm:openai/gpt?rubric=or-bench",
+        ),
+    ],
+)
+def test_a_judge_is_named_as_its_option_is_written(identity, spec):
+    assert judge_spec(identity) == spec
 
 
 def test_what_cannot_be_written_is_one_line_and_leaves_nothing(runs, tmp_path):

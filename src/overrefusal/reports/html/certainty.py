@@ -9,7 +9,7 @@ from overrefusal.reports.html.charts import histogram
 from overrefusal.reports.html.index import UNSURE, Index, JudgeCounts
 from overrefusal.reports.html.markup import browse_link, escaped
 from overrefusal.reports.html.subjects import Subject, run_label
-from overrefusal.reports.words import percent
+from overrefusal.reports.words import correction_words, percent
 
 
 def certainty(subjects: Sequence[Subject], index: Index) -> str:
@@ -21,13 +21,34 @@ def certainty(subjects: Sequence[Subject], index: Index) -> str:
         identity = escaped(subject.run.record.judge, 120)
         parts.append(
             f"<div>{title}<p>Judge <code>{identity}</code>. "
-            f"{_certainty(subject, counts[Expected.ANSWER], counts[Expected.REFUSE])}</div>"
+            f"{_certainty(subject, counts[Expected.ANSWER], counts[Expected.REFUSE])}"
+            f"{_labels(subject)}</div>"
         )
     return (
         '<p class="soft">Intervals hold for the prompts drawn and take the verdicts as given. '
         f"A verdict is uncertain where the judge's refusal probability lies between {UNSURE[0]} "
         f'and {UNSURE[1]} (shaded).</p><div class="tables">{"".join(parts)}</div>'
     )
+
+
+def _labels(subject: Subject) -> str:
+    """What people's labels say of the judge, or how to get some."""
+    corrected = subject.run.corrected
+    words = [
+        f"{name} {correction_words(rate)}"
+        for name, rate in (
+            ("over-refusal", corrected.over_refusal),
+            ("harmful refusal", corrected.harmful_refusal),
+        )
+        if rate is not None
+    ]
+    if not words:
+        run = escaped(subject.run.id)
+        return (
+            "<p>Nobody has checked a sample of its verdicts by hand; "
+            f"<code>overrefusal calibrate {run}</code> does, and corrects the rates.</p>"
+        )
+    return f"<p>By people's labels: {'; '.join(words)}.</p>"
 
 
 def _certainty(subject: Subject, over: JudgeCounts, harm: JudgeCounts) -> str:

@@ -44,8 +44,11 @@ def command_of(run: Run) -> str:
     """The shell command to run; untrusted values in it are quoted for a POSIX shell."""
     record, variant = run.record, run.record.variant
     if record.parent:
-        return shlex.join(["overrefusal", "rejudge", record.parent, "--judge", _judge(run)])
+        return shlex.join(
+            ["overrefusal", "rejudge", record.parent, "--judge", judge_spec(record.judge)]
+        )
     words = ["overrefusal", "eval", str(variant.get("model", "")), *_suite(record.suite_name)]
+    words += _base_url(variant)
     if variant.get("system"):
         words += ["--system", "SYSTEM_PROMPT_FILE"]
     sampling = _sampling(variant)
@@ -54,7 +57,7 @@ def command_of(run: Run) -> str:
             words += [f"--{name.replace('_', '-')}", str(sampling[name])]
     if record.samples > 1:
         words += ["--samples", str(record.samples)]
-    return shlex.join([*words, "--judge", _judge(run)])
+    return shlex.join([*words, "--judge", judge_spec(record.judge)])
 
 
 def _suite(name: str) -> list[str]:
@@ -67,9 +70,21 @@ def _suite(name: str) -> list[str]:
     return words
 
 
-def _judge(run: Run) -> str:
-    """The judge's spec: its identity without the version."""
-    return re.sub(r"/\d+$", "", run.record.judge)
+def judge_spec(identity: str) -> str:
+    """How the judge of that identity is written as an option; its versions are left out."""
+    if cascade := re.fullmatch(r"cascade\(([^,]*),(.*),[\d.]+-[\d.]+\)", identity):
+        return f"cascade:{judge_spec(cascade[1])},{judge_spec(cascade[2])}"
+    if llm := re.fullmatch(r"llm/[^:]*:([^:/]*)/[^:]*:(.*)", identity):
+        return f"llm:{llm[2].split('@')[0]}?rubric={llm[1]}"
+    if labels := re.fullmatch(r"labels/[^:]*:(.*)", identity):
+        return f"labels:{labels[1]}"
+    return identity.split("/")[0]
+
+
+def _base_url(variant: Mapping[str, Any]) -> list[str]:
+    """The option for the address that a model's identity carries."""
+    address = str(variant.get("identity", "")).removeprefix(f"{variant.get('model')}@")
+    return ["--base-url", address] if address.startswith(("http://", "https://")) else []
 
 
 def _sampling(variant: Mapping[str, Any]) -> Mapping[str, Any]:
