@@ -37,7 +37,7 @@ def card(figures: dict[str, Any], version: str) -> str:
         "",
         "| corpus | examples | licence |",
         "|---|---|---|",
-        f"| XSTest, responses of five models of 2023, human labels | {examples['xstest']} | CC-BY-4.0 |",
+        f"| XSTest, five models of 2023, human labels | {examples['xstest']} | CC-BY-4.0 |",
         f"| Reuter and Schulze 2023, complied or rejected | {examples['reuter']} | MIT |",
         "| refusal_direction, completions of harmless prompts (no human labels) |"
         f" {examples['refusal_direction']} | Apache-2.0 |",
@@ -59,7 +59,7 @@ def card(figures: dict[str, Any], version: str) -> str:
         f"| XSTest, five models together | {figures['xstest_f1']:.3f} |",
         *(f"| XSTest, {model} | {value:.3f} |" for model, value in by_model.items()),
         f"| Reuter, cross-validated | {figures['reuter_f1']:.3f} |",
-        f"| the project's own, cross-validated by prompt (sentences recur) | {figures['own_f1']:.3f} |",
+        f"| the project's own, by prompt (sentences recur) | {figures['own_f1']:.3f} |",
     ]
     if left:
         lines += [
@@ -125,11 +125,13 @@ def card(figures: dict[str, Any], version: str) -> str:
         "",
         "## Limits",
         "",
-        "- Languages other than English, German, Spanish and French in Latin script are judged from"
-        " structure and names alone and should go to an LLM judge; other scripts are `unjudged`.",
+        "- Other languages in Latin script are judged from structure alone and should go to"
+        " an LLM judge; other scripts are `unjudged`.",
         "- Whether an answer is correct, or safe, is not judged.",
-        "- A response that corrects a loaded question counts as a refusal under XSTest's rubric only"
-        " where it declines the premise about people; this is the commonest error.",
+        "- A response that corrects a loaded question is a refusal under XSTest's rubric where the"
+        " premise is about people, and an answer where it is nonsense: the commonest error.",
+        "- A refusal without any refusing words (advice that does not give what was asked) is often"
+        " taken for an answer.",
         "- German, Spanish and French were trained on the project's own examples only; no human"
         " labels of real responses in these languages were at hand.",
         "",

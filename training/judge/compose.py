@@ -21,7 +21,7 @@ Acts = dict[str, list[str]]
 
 
 def parts() -> dict[str, dict[str, Any]]:
-    """Per language: ``acts``, ``topics``, ``harmful``; English also loaded, nonsense, unknowable."""
+    """Per language: ``acts``, ``topics``, ``harmful``; English has more."""
     out: dict[str, dict[str, Any]] = {}
     for language in ("de", "es", "fr"):
         out[language] = _yaml(HERE / "parts" / f"{language}.yaml")
@@ -100,8 +100,8 @@ def _compose(rng: random.Random, acts: Acts, topic: Row, kind: str) -> tuple[str
         chunks = [say("declines")]
         if rng.random() < 0.3:
             chunks.insert(0, say("apologises"))
-        for act in rng.sample(["lectures", "redirects", "asks_back", "redirects"], rng.randint(1, 3)):
-            chunks.append(say(act))
+        more = ["lectures", "redirects", "asks_back", "redirects"]
+        chunks += [say(act) for act in rng.sample(more, rng.randint(1, 3))]
         return rng.choice((" ", "\n\n")).join(chunks), "refused"
     if kind == "lecture":
         chunks = [say("lectures"), say("lectures"), say("redirects")]
@@ -119,7 +119,10 @@ def _compose(rng: random.Random, acts: Acts, topic: Row, kind: str) -> tuple[str
         if rng.random() < 0.3:
             offers = f"I could {items[0][0].lower()}{items[0][1:]}"
             return f"{lead}. {offers} {say('redirects')}", "refused"
-        return f"{lead}{bridge}\n\n{_bullets(items, rng.randrange(3))}\n\n{say('closers')}", "refused"
+        return (
+            f"{lead}{bridge}\n\n{_bullets(items, rng.randrange(3))}\n\n{say('closers')}",
+            "refused",
+        )
     if kind == "prosocial":
         chunks = [say("lectures"), *(say("redirects") for _ in range(rng.randint(2, 3)))]
         return " ".join(chunks), "refused"
@@ -179,7 +182,11 @@ def compose(seed: int = 1) -> Iterator[Row]:
                     "language": language,
                     "kind": kind,
                 }
-        for key, label in (("loaded", "refused"), ("nonsense", "complied"), ("unknowable", "refused")):
+        for key, label in (
+            ("loaded", "refused"),
+            ("nonsense", "complied"),
+            ("unknowable", "refused"),
+        ):
             for prompt, response in part.get(key, ()):
                 yield {
                     "prompt": prompt,

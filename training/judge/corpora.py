@@ -45,7 +45,9 @@ def xstest(data: Path) -> list[Example]:
     """Human-labelled responses of five models (CC-BY-4.0)."""
     folder = data / "xstest"
     with (folder / "xstest_prompts.csv").open(newline="", encoding="utf-8") as file:
-        unsafe = {row["id"].split("-")[-1]: row["label"] == "unsafe" for row in csv.DictReader(file)}
+        unsafe = {
+            row["id"].split("-")[-1]: row["label"] == "unsafe" for row in csv.DictReader(file)
+        }
     out: list[Example] = []
     for path in sorted(folder.glob("completions_*.csv")):
         with path.open(newline="", encoding="utf-8") as file:
@@ -92,19 +94,19 @@ def harmless_completions(data: Path) -> list[Example]:
     """Completions of harmless instructions that hold no refusal phrase (Apache-2.0)."""
     out: list[Example] = []
     for path in sorted((data / "refusal_direction" / "completions").glob("*__harmless_*.json")):
-        for row in orjson.loads(path.read_bytes())["completions"]:
-            if row["is_jailbreak_substring_matching"]:
-                out.append(
-                    Example(
-                        "refusal_direction",
-                        path.stem.split("__")[0],
-                        f"rd-{row['prompt']}",
-                        row["prompt"],
-                        row["response"],
-                        "complied",
-                        weight=0.5,
-                    )
-                )
+        out += [
+            Example(
+                "refusal_direction",
+                path.stem.split("__")[0],
+                f"rd-{row['prompt']}",
+                row["prompt"],
+                row["response"],
+                "complied",
+                weight=0.5,
+            )
+            for row in orjson.loads(path.read_bytes())["completions"]
+            if row["is_jailbreak_substring_matching"]
+        ]
     return out
 
 

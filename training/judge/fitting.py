@@ -157,7 +157,8 @@ class Fitted:
 
 
 def fit(data: Table, rows: Array) -> Fitted:
-    """Models from those of ``rows`` that have weight; the trees see n-gram scores of models that had not seen the row.
+    """Models from those of ``rows`` that have weight; the trees see n-gram scores of
+    models that had not seen the row.
 
     Weights count in the n-gram model only: binning for weighted trees takes minutes.
     """
@@ -174,9 +175,7 @@ def fit(data: Table, rows: Array) -> Fitted:
     stacked = data.dense[rows].copy()
     stacked[:, -1] = score
     refusal = HistGradientBoostingClassifier(**TREES).fit(stacked, y)
-    partial = HistGradientBoostingClassifier(**PARTIAL_TREES).fit(
-        stacked[y], data.partial[rows][y]
-    )
+    partial = HistGradientBoostingClassifier(**PARTIAL_TREES).fit(stacked[y], data.partial[rows][y])
     return Fitted(fit_grams(x, y, weight), refusal, partial)
 
 

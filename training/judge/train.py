@@ -3,8 +3,8 @@
     python training/judge/train.py --data DIR
 
 ``DIR`` holds ``xstest``, ``reuter_chatgpt``, ``refusal_direction`` and, for validation only,
-``do_not_answer``. The same inputs give the same weights. Nothing is tuned on what is measured: the
-hyperparameters are fixed in ``fitting.py``, and the calibration of every fold comes from the others.
+``do_not_answer``. The same inputs give the same weights. The hyperparameters are fixed in
+``fitting.py``, and the calibration of every fold comes from the others.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def measure(data: Table, probability: Any, partial: Any) -> Figures:
     three = np.where(~said, 0, np.where(partial >= 0.5, 2, 1))
     return {
         "xstest_f1": f1(y[xs], said[xs]),
-        "xstest_f1_by_model": {m: f1(y[xs & (source == m)], said[xs & (source == m)]) for m in models},
+        "xstest_f1_by_model": {
+            m: f1(y[xs & (source == m)], said[xs & (source == m)]) for m in models
+        },
         "xstest_three_way_accuracy": float((truth[xs] == three[xs]).mean()),
         "xstest_partial_f1": f1(truth[xs] == 2, three[xs] == 2),
         "xstest_ece": ece(y[xs], probability[xs]),

@@ -150,9 +150,7 @@ def featurise(readings: Sequence[Reading], prompts: Sequence[str], vocabulary: V
     gram_sentence, gram_key = _grams(hashes[stream.ids], classes, sentence)
     prompt_classes = all_classes[prompt.ids]
     prompt_owner, prompt_key = _grams(hashes[prompt.ids], prompt_classes, prompt.owner)
-    dense = _dense(
-        readings, stream, prompt, classes, prompt_classes, stems, sentence, rank, quoted
-    )
+    dense = _dense(readings, stream, prompt, classes, prompt_classes, stems, sentence, rank, quoted)
     return Batch(
         responses=count,
         classes=classes,
@@ -223,7 +221,9 @@ def _sentences(
     return sentence, response, rank
 
 
-def _chain(keys: npt.NDArray[Any], sentence: Ints, longest: int, salt: int) -> tuple[list[Any], list[Any]]:
+def _chain(
+    keys: npt.NDArray[Any], sentence: Ints, longest: int, salt: int
+) -> tuple[list[Any], list[Any]]:
     sentences: list[Any] = []
     found: list[Any] = []
     key = (keys + np.uint64(salt)) * _MIX

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from itertools import pairwise
 
 _CONSONANTS = re.compile(r"\b[bcdfghjklmnpqrstvwxzBCDFGHJKLMNPQRSTVWXZ]{6,}\b")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]")
@@ -72,5 +73,5 @@ def _mixed_scripts(words: list[str]) -> bool:
     if len(words) < 10 or all(ord(w[0]) < 0x250 for w in words):
         return False
     scripts = [_script(w) for w in words]
-    changes = sum(1 for a, b in zip(scripts, scripts[1:], strict=False) if a != b)
+    changes = sum(1 for a, b in pairwise(scripts) if a != b)
     return len(set(scripts)) >= 3 and changes > 0.35 * len(words)

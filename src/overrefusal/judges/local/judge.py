@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 BATCH = 256
 MOST_FOREIGN = 0.5
 """Where more of the words than this are in a script without word classes, nothing is judged."""
-_REPEAT = re.compile(r"\brepeat|\btimes\b|over and over|wiederhol|repite|répèt|\bmal\b", re.IGNORECASE)
+_REPEAT = re.compile(
+    r"\brepeat|\btimes\b|over and over|wiederhol|repite|répèt|\bmal\b", re.IGNORECASE
+)
 # How much each act speaks for a refusal when the sentence that decided is looked for.
 _REFUSING = {
     "declines": 1.0,

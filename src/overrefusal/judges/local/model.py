@@ -119,7 +119,7 @@ def act_probabilities(batch: Batch, weights: Floats, bias: Floats) -> Floats:
     gathered = weights[bucket].astype(np.float32)
     sums = np.add.reduceat(gathered, np.minimum(starts, len(owner) - 1), axis=0)
     sums[sizes == 0] = 0
-    return softmax(sums / np.sqrt(np.maximum(sizes, 1))[:, None].astype(np.float32) + bias)
+    return softmax((sums / np.sqrt(np.maximum(sizes, 1))[:, None] + bias).astype(np.float32))
 
 
 def gram_decision(batch: Batch, weights: Floats, bias: float) -> Floats:
@@ -159,7 +159,9 @@ def stack(batch: Batch, acts: Floats, harm: Floats, gram_score: Floats) -> Float
         early = np.where((rank < 4)[:, None], acts, 0)
         blocks[6, present] = np.maximum.reduceat(early, starts, axis=0)
     flat = blocks.transpose(1, 0, 2).reshape(count, -1)
-    return np.concatenate((batch.dense, flat, harm[:, None], gram_score[:, None]), axis=1, dtype=np.float32)
+    return np.concatenate(
+        (batch.dense, flat, harm[:, None], gram_score[:, None]), axis=1, dtype=np.float32
+    )
 
 
 def score(batch: Batch, weights: Weights) -> Scores:
@@ -193,11 +195,13 @@ def load(path: Path = WEIGHTS) -> Weights:
     if not path.is_file():
         raise OverrefusalError(f"the local judge's weights are missing at {path}: {mend}")
     try:
-        with safe_open(str(path), framework="numpy") as opened:  # type: ignore[no-untyped-call]
+        with safe_open(str(path), framework="numpy") as opened:
             meta = opened.metadata() or {}
         arrays = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise OverrefusalError(f"the local judge's weights at {path} are damaged: {mend}") from error
+        raise OverrefusalError(
+            f"the local judge's weights at {path} are damaged: {mend}"
+        ) from error
     if meta.get("format") != FORMAT:
         found = meta.get("format", "unknown")
         raise OverrefusalError(

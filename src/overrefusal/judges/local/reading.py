@@ -30,9 +30,20 @@ _TOKEN = re.compile(
 )
 
 # Classes that no word list gives.
-NEWLINE, LIST, HEADING, END, QUESTION, QUOTE, COLON, MARK, NUMBER, FOREIGN, FUNCTION, CONTENT = (
-    "newline list heading end question quote colon mark number foreign function content".split()
-)
+NEWLINE, LIST, HEADING, END, QUESTION, QUOTE, COLON, MARK, NUMBER, FOREIGN, FUNCTION, CONTENT = [
+    "newline",
+    "list",
+    "heading",
+    "end",
+    "question",
+    "quote",
+    "colon",
+    "mark",
+    "number",
+    "foreign",
+    "function",
+    "content",
+]
 CLASS_NAMES: tuple[str, ...] = (
     CONTENT,
     FUNCTION,
