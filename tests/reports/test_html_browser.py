@@ -60,14 +60,18 @@ def browser(report):
 
 @pytest.fixture
 def visit(browser):
-    """Opens an address in a fresh tab, waits until it is usable; faults of the page fail."""
+    """Opens an address in a fresh tab, waits until it is usable; faults of the page fail.
+
+    ``script`` runs before the page's own.
+    """
     contexts, faults = [], []
 
-    def opened(url, *, ready=True, **options):
+    def opened(url, *, ready=True, script="", **options):
         context = browser.new_context(reduced_motion="reduce", **options)
         contexts.append(context)
         context.set_default_timeout(20_000)
         tab = context.new_page()
+        tab.add_init_script(script)
         tab.requests = []
         tab.on("request", lambda request: tab.requests.append(request.url))
         tab.on("pageerror", lambda error: faults.append(str(error)))
@@ -78,6 +82,7 @@ def visit(browser):
             tab.wait_for_selector("html[data-ready]")
         return tab
 
+    opened.faults = faults
     yield opened
     for context in contexts:
         context.close()
@@ -328,6 +333,14 @@ def test_the_figures_need_no_script(report, visit):
     assert tab.locator("svg.plane").is_visible()
     assert tab.locator("#browse").is_hidden()
     assert "needs JavaScript" in tab.inner_text("#prompts")
+
+
+def test_a_browser_that_cannot_unpack_says_so(report, visit):
+    tab = visit(report.url, ready=False, script="delete window.DecompressionStream")
+    tab.wait_for_selector("text=could not unpack the prompts")
+    assert tab.locator("svg.plane").is_visible()
+    assert [fault for fault in visit.faults if "DecompressionStream" not in fault] == []
+    visit.faults.clear()
 
 
 def test_on_paper_there_are_no_controls(report, visit):

@@ -59,11 +59,6 @@ function startKeys(table, detail) {
 
 async function start() {
   startTheme();
-  if (typeof DecompressionStream === "undefined") {
-    document.getElementById("browse").replaceChildren(el("p", {}, "This browser is too old to unpack the prompts."));
-    document.getElementById("browse").hidden = false;
-    return;
-  }
   const data = await Data.load();
   const filters = new Filters(data);
   const table = new Table(data, filters);
@@ -95,4 +90,10 @@ async function start() {
   document.documentElement.dataset.ready = "true";
 }
 
-start();
+start().catch((error) => {
+  // Above all a browser without DecompressionStream.
+  const words = "This browser could not unpack the prompts; a newer one can.";
+  document.getElementById("browse").replaceChildren(el("p", {}, words));
+  document.getElementById("browse").hidden = false;
+  throw error;
+});

@@ -12,10 +12,9 @@ const COLUMNS = [
 ];
 
 class Table {
-  constructor(data, filters, open) {
+  constructor(data, filters) {
     this.data = data;
     this.filters = filters;
-    this.open = open;
     this.rows = [];
     this.form = document.getElementById("filters");
     this.count = document.getElementById("count");
