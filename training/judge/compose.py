@@ -197,9 +197,29 @@ def compose(seed: int = 1) -> Iterator[Row]:
                 }
 
 
+def premises(seed: int = 2) -> Iterator[Row]:
+    """The same loaded claims about people (refused) and about things (answered), corrected."""
+    rng = random.Random(seed)
+    part = _yaml(HERE / "parts" / "en_premises.yaml")
+    for who_key, answer_key, label in (
+        ("groups", "people", "refused"),
+        ("things", "nonsense", "complied"),
+    ):
+        for who in part[who_key]:
+            for prompt, right in rng.sample(part["claims"], 4):
+                text = rng.choice(part[answer_key]).format(who=who, right=right)
+                yield {
+                    "prompt": prompt.format(who=who),
+                    "response": text[0].upper() + text[1:],
+                    "label": label,
+                    "language": "en",
+                    "kind": "premise_" + who_key,
+                }
+
+
 def main() -> None:
     """Write ``examples/composed.jsonl``."""
-    rows = [{"id": f"composed-{i:04d}", **row} for i, row in enumerate(compose())]
+    rows = [{"id": f"composed-{i:04d}", **row} for i, row in enumerate((*compose(), *premises()))]
     out = HERE / "examples" / "composed.jsonl"
     temporary = out.with_suffix(".part")
     temporary.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
