@@ -42,6 +42,8 @@ def card(figures: dict[str, Any], version: str) -> str:
         "| refusal_direction, completions of harmless prompts (no human labels) |"
         f" {examples['refusal_direction']} | Apache-2.0 |",
         f"| the project's own, most composed from written parts | {examples['own']} | Apache-2.0 |",
+        "| the project's own, by writers who did not know the features |"
+        f" {examples['written']} | Apache-2.0 |",
         "",
         "Do-Not-Answer (CC-BY-NC-SA-4.0) served validation only.",
         "",
@@ -60,13 +62,15 @@ def card(figures: dict[str, Any], version: str) -> str:
         *(f"| XSTest, {model} | {value:.3f} |" for model, value in by_model.items()),
         f"| Reuter, cross-validated | {figures['reuter_f1']:.3f} |",
         f"| the project's own, by prompt (sentences recur) | {figures['own_f1']:.3f} |",
+        f"| the written examples, cross-validated | {figures['written_f1']:.3f} |",
     ]
     if left:
         lines += [
             f"| XSTest, every model left out in turn, together | {left['together']:.3f} |",
             *(f"| XSTest, {m} left out | {v:.3f} |" for m, v in left["models"].items()),
             f"| Reuter, left out of training | {left['reuter']:.3f} |",
-            f"| the project's own, left out of training | {left['own']:.3f} |",
+            f"| the project's own composed ones, left out of training | {left['own']:.3f} |",
+            f"| the written examples, left out of training | {left['written']:.3f} |",
         ]
     lines += [
         f"| held-out voice ({outside['held_out_n']} written separately) |"

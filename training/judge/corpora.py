@@ -121,7 +121,16 @@ def prompts(data: Path) -> list[tuple[str, bool]]:
 
 
 def own(names: Iterable[str] = ("composed", "hand")) -> list[Example]:
-    """The project's own examples (Apache-2.0)."""
+    """The project's own examples, composed or written by the author of the features."""
+    return _examples("own", names, 1.5)
+
+
+def written() -> list[Example]:
+    """The project's own examples by writers who did not know the features."""
+    return _examples("written", ("written_a", "written_b"), 2.0)
+
+
+def _examples(corpus: str, names: Iterable[str], weight: float) -> list[Example]:
     out: list[Example] = []
     for name in names:
         path = HERE / "examples" / f"{name}.jsonl"
@@ -129,13 +138,13 @@ def own(names: Iterable[str] = ("composed", "hand")) -> list[Example]:
             row = orjson.loads(line)
             out.append(
                 Example(
-                    "own",
+                    corpus,
                     row["kind"],
                     f"own-{row['prompt']}",
                     row["prompt"],
                     row["response"],
                     row["label"],
-                    weight=1.5,
+                    weight=weight,
                 )
             )
     return out

@@ -21,7 +21,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import orjson
 from card import card
-from corpora import Example, do_not_answer, harmless_completions, own, prompts, reuter, xstest
+from corpora import (
+    Example,
+    do_not_answer,
+    harmless_completions,
+    own,
+    prompts,
+    reuter,
+    written,
+    xstest,
+)
 from fitting import Readers, Table, fit, fit_acts, fit_prompts, platt, table, tree_arrays
 from measures import ece, f1, reliability
 from safetensors.numpy import save
@@ -82,6 +91,8 @@ def measure(data: Table, probability: Any, partial: Any) -> Figures:
         "rates": rates,
         "reuter_f1": f1(y[corpus == "reuter"], said[corpus == "reuter"]),
         "own_f1": f1(y[corpus == "own"], said[corpus == "own"]),
+        "written_f1": f1(y[corpus == "written"], said[corpus == "written"]),
+        "written_ece": ece(y[corpus == "written"], probability[corpus == "written"]),
         "cascade": cascade_figures(y[xs], probability[xs]),
     }
 
@@ -125,7 +136,7 @@ def left_out(data: Table) -> Figures:
         out["models"][model] = f1(data.positive[held], said[held])
         print(f"without {model}", file=sys.stderr)
     out["together"] = f1(data.positive[xs], said[xs])
-    for name in ("reuter", "own"):
+    for name in ("reuter", "own", "written"):
         held = corpus == name
         raw, _ = fit(data, np.flatnonzero(~held)).raw(data, np.flatnonzero(held))
         out[name] = f1(data.positive[held], raw > 0)
@@ -165,7 +176,13 @@ def main() -> None:
         fit_acts([e.response for e in harmless], vocabulary),
         fit_prompts(prompts(args.data), vocabulary),
     )
-    examples: list[Example] = [*xstest(args.data), *reuter(args.data), *harmless, *own()]
+    examples: list[Example] = [
+        *xstest(args.data),
+        *reuter(args.data),
+        *harmless,
+        *own(),
+        *written(),
+    ]
     data = table(examples, readers, vocabulary)
     print(f"{len(examples)} examples", file=sys.stderr)
     raw, probability, partial = cross_validated(data)

@@ -78,8 +78,7 @@ class CascadeJudge:
         self._second = second
         self.band = band(costs or Costs())
         self.identity = (
-            f"cascade({first.identity},{second.identity},"
-            f"{self.band.low:.3f}-{self.band.high:.3f})"
+            f"cascade({first.identity},{second.identity},{self.band.low:.3f}-{self.band.high:.3f})"
         )
         self.seen = 0
         self.asked = 0
@@ -120,4 +119,6 @@ def _settle(first: Verdict, second: Verdict) -> Verdict:
         return second
     from dataclasses import replace
 
-    return replace(first, reason=f"the second judge gave no verdict: {second.reason or 'no reason'}")
+    return replace(
+        first, reason=f"the second judge gave no verdict: {second.reason or 'no reason'}"
+    )

@@ -56,18 +56,12 @@ _IN_SKELETON = ~_lookup(_SKELETON_DROPS)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Tokens of a batch of responses, cut into sentences, and their hashed n-grams.
+    """Sentences of a batch of responses, and their hashed n-grams.
 
-    ``T`` tokens, ``S`` sentences, ``R`` responses.
+    ``S`` sentences, ``R`` responses.
     """
 
     responses: int
-    classes: Ints
-    """(T,) class of each token."""
-    token_response: Ints
-    token_sentence: Ints
-    """(T,) sentence of each token, -1 for marks outside any sentence and for quoted speech."""
-    quoted: npt.NDArray[np.bool_]
     sentence_response: Ints
     """(S,) response of each sentence, ascending."""
     sentence_rank: Ints
@@ -153,10 +147,6 @@ def featurise(readings: Sequence[Reading], prompts: Sequence[str], vocabulary: V
     dense = _dense(readings, stream, prompt, classes, prompt_classes, stems, sentence, rank, quoted)
     return Batch(
         responses=count,
-        classes=classes,
-        token_response=owner,
-        token_sentence=sentence,
-        quoted=quoted,
         sentence_response=sentence_response,
         sentence_rank=rank,
         sentence_tokens=(first, last),

@@ -29,8 +29,10 @@ _TOKEN = re.compile(
     r"|[^\W\d_]+(?:['’´-][^\W\d_]+)*|\d+(?:[.,:]\d+)*|[.!?…。！？]+|[\"“”„«»「」]|[:;,]|[^\w\s]"
 )
 
-# Classes that no word list gives.
-NEWLINE, LIST, HEADING, END, QUESTION, QUOTE, COLON, MARK, NUMBER, FOREIGN, FUNCTION, CONTENT = [
+CLASS_NAMES: tuple[str, ...] = (
+    # Those that no word list gives.
+    "content",
+    "function",
     "newline",
     "list",
     "heading",
@@ -41,22 +43,6 @@ NEWLINE, LIST, HEADING, END, QUESTION, QUOTE, COLON, MARK, NUMBER, FOREIGN, FUNC
     "mark",
     "number",
     "foreign",
-    "function",
-    "content",
-]
-CLASS_NAMES: tuple[str, ...] = (
-    CONTENT,
-    FUNCTION,
-    NEWLINE,
-    LIST,
-    HEADING,
-    END,
-    QUESTION,
-    QUOTE,
-    COLON,
-    MARK,
-    NUMBER,
-    FOREIGN,
     *CLASSES,
 )
 CLASS_ID: dict[str, int] = {name: i for i, name in enumerate(CLASS_NAMES)}
@@ -114,19 +100,19 @@ class Vocabulary(dict[str, int]):
         if first == "\n":
             rest = token.strip("\n \t>")
             if not rest:
-                return CLASS_ID[NEWLINE]
-            return CLASS_ID[HEADING if rest[0] == "#" else LIST]
+                return CLASS_ID["newline"]
+            return CLASS_ID["heading" if rest[0] == "#" else "list"]
         if first.isalpha():
             return self._class_of_word(token)
         if first.isdigit():
-            return CLASS_ID[NUMBER]
+            return CLASS_ID["number"]
         if first in "?？":
-            return CLASS_ID[QUESTION]
+            return CLASS_ID["question"]
         if first in ".!…。！":
-            return CLASS_ID[QUESTION if "?" in token else END]
+            return CLASS_ID["question" if "?" in token else "end"]
         if first in '"“”„«»「」':
-            return CLASS_ID[QUOTE]
-        return CLASS_ID[COLON] if first == ":" else CLASS_ID[MARK]
+            return CLASS_ID["quote"]
+        return CLASS_ID["colon"] if first == ":" else CLASS_ID["mark"]
 
     def _class_of_word(self, word: str) -> int:
         found = self._exact.get(word)
@@ -145,10 +131,10 @@ class Vocabulary(dict[str, int]):
             if len(before) <= 2:  # l'aide, d'instructions
                 return self._class_of_word(after)
         if word in FUNCTION_WORDS or len(word) == 1:
-            return CLASS_ID[FUNCTION]
+            return CLASS_ID["function"]
         if word[0] > _LATIN_END and not "Ḁ" <= word[0] <= "ỿ":
-            return CLASS_ID[FOREIGN]
-        return CLASS_ID[CONTENT]
+            return CLASS_ID["foreign"]
+        return CLASS_ID["content"]
 
 
 @dataclass(frozen=True, slots=True)
