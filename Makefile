@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 # Two torch threads on two shared cores can be nine times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all bench lint clean
+.PHONY: demo test test-all bench docs lint clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "overrefusal needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -17,7 +17,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 # torch comes first and pinned: left to the resolver it may bring gigabytes of CUDA packages.
 $(VENV)/.dev: $(VENV)/.core
 	$(PIP) torch
-	$(PIP) -e '.[all,dev]'
+	$(PIP) -e '.[all,dev,docs]'
 	touch $@
 
 demo: $(VENV)/.core
@@ -32,6 +32,11 @@ test-all: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/coverage.py
 	$(BIN)/python benchmarks/eval_throughput.py
+	$(BIN)/python benchmarks/report_html.py
+	$(BIN)/python benchmarks/judges.py
+
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs build --strict
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
