@@ -44,6 +44,13 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _MIX2 = np.uint64(0xC2B2AE3D27D4EB4F)
 
 
+def _distinct(keys: Ints) -> Ints:
+    """As ``np.unique``, by sorting, which is several times faster here than its hashing."""
+    ordered = np.sort(keys)
+    out: Ints = ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
+    return out
+
+
 def _lookup(ids: list[int]) -> npt.NDArray[np.bool_]:
     table = np.zeros(_N, dtype=np.bool_)
     table[ids] = True
@@ -278,14 +285,14 @@ def _dense(
     content = (classes == CLASS_ID["content"]) | (classes == CLASS_ID["foreign"])
     # Overlap with the prompt, on the first letters of words that carry its topic.
     prompt_topic = (prompt_classes == CLASS_ID["content"]) | (prompt_classes == CLASS_ID["harm"])
-    asked = np.unique((prompt.owner[prompt_topic] << 32) | stems[prompt.ids[prompt_topic]])
+    asked = _distinct((prompt.owner[prompt_topic] << 32) | stems[prompt.ids[prompt_topic]])
     key = (owner << 32) | stems[stream.ids]
     echo = np.isin(key, asked) & spoken
     asked_count = np.maximum(np.bincount(asked >> 32, minlength=count), 1)
-    echoed = np.bincount(np.unique(key[echo]) >> 32, minlength=count)
-    echoed_head = np.bincount(np.unique(key[echo & head]) >> 32, minlength=count)
-    fresh = np.bincount(np.unique(key[content & ~echo & spoken]) >> 32, minlength=count)
-    distinct = np.bincount(np.unique(key[words]) >> 32, minlength=count)
+    echoed = np.bincount(_distinct(key[echo]) >> 32, minlength=count)
+    echoed_head = np.bincount(_distinct(key[echo & head]) >> 32, minlength=count)
+    fresh = np.bincount(_distinct(key[content & ~echo & spoken]) >> 32, minlength=count)
+    distinct = np.bincount(_distinct(key[words]) >> 32, minlength=count)
     code = np.array([r.code_chars for r in readings], dtype=np.float64)
     length = np.array([max(len(r.text), 1) for r in readings], dtype=np.float64)
     prompt_total = np.bincount(prompt.owner, minlength=count)
@@ -355,14 +362,14 @@ def _self_denials(
 def sentence_grams(batch: Batch) -> tuple[Ints, Ints]:
     """Sentence and bucket of every distinct n-gram, for the model of acts."""
     buckets = (batch.gram_key & np.uint64(BUCKETS - 1)).astype(np.int64)
-    key = np.unique((batch.gram_sentence << BUCKET_BITS) | buckets)
+    key = _distinct((batch.gram_sentence << BUCKET_BITS) | buckets)
     return key >> BUCKET_BITS, key & (BUCKETS - 1)
 
 
 def prompt_grams(batch: Batch) -> tuple[Ints, Ints]:
     """Response and bucket of every distinct n-gram of the prompts."""
     buckets = (batch.prompt_key & np.uint64(BUCKETS - 1)).astype(np.int64)
-    key = np.unique((batch.prompt_owner << BUCKET_BITS) | buckets)
+    key = _distinct((batch.prompt_owner << BUCKET_BITS) | buckets)
     return key >> BUCKET_BITS, key & (BUCKETS - 1)
 
 
@@ -372,5 +379,5 @@ def response_grams(batch: Batch) -> tuple[Ints, Ints]:
     salted = batch.gram_key + np.where(head, np.uint64(0), np.uint64(0x5BD1E995))
     salted = (salted * _MIX2) >> np.uint64(20)
     buckets = (salted & np.uint64(BUCKETS - 1)).astype(np.int64)
-    key = np.unique((batch.sentence_response[batch.gram_sentence] << BUCKET_BITS) | buckets)
+    key = _distinct((batch.sentence_response[batch.gram_sentence] << BUCKET_BITS) | buckets)
     return key >> BUCKET_BITS, key & (BUCKETS - 1)
