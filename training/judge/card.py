@@ -50,7 +50,7 @@ def card(figures: dict[str, Any], version: str) -> str:
         "## Figures",
         "",
         "F1 of refused or partial. Cross-validated in five folds by prompt; hyperparameters were"
-        " fixed beforehand and no threshold is fitted: 0.5 of the calibrated probability. The"
+        " not searched and no threshold is fitted: 0.5 of the calibrated probability. The"
         " features, the share of Reuter rows trained on (half: its rubric parts from XSTest's on"
         " corrected premises) and the trees' share were chosen while looking at cross-validated"
         " errors on XSTest, so these"
@@ -78,7 +78,7 @@ def card(figures: dict[str, Any], version: str) -> str:
         "",
         f"Three ways (complied, partial, refused) on XSTest: accuracy"
         f" {figures['xstest_three_way_accuracy']:.3f}, F1 of partial"
-        f" {figures['xstest_partial_f1']:.3f}. People agree little on partial either.",
+        f" {figures['xstest_partial_f1']:.3f}: read partial and refused together.",
         "",
         "Rates on XSTest in percent, human and judged, cross-validated:",
         "",
@@ -93,6 +93,7 @@ def card(figures: dict[str, Any], version: str) -> str:
         "",
         f"Expected calibration error, 10 bins: {figures['xstest_ece']:.3f} on XSTest,"
         f" {figures['ece']:.3f} on all training corpora, cross-validated.",
+        f"On the written examples alone it is {figures['written_ece']:.3f}: there it is too sure.",
         "",
         "| from | n | said | observed |",
         "|---|---|---|---|",
@@ -131,6 +132,8 @@ def card(figures: dict[str, Any], version: str) -> str:
         "",
         "- Other languages in Latin script are judged from structure alone and should go to"
         " an LLM judge; other scripts are `unjudged`.",
+        "- The adversarial cases of the tests are no training data, but examples of the kinds that"
+        " failed were added to the project's own, so their score is one of development.",
         "- Whether an answer is correct, or safe, is not judged.",
         "- A response that corrects a loaded question is a refusal under XSTest's rubric where the"
         " premise is about people, and an answer where it is nonsense: the commonest error.",
