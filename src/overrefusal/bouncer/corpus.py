@@ -12,7 +12,7 @@ from overrefusal.bouncer.tokens import END, render
 from overrefusal.errors import OverrefusalError
 from overrefusal.records import Group, Message
 
-SHARES = {Group.HARMFUL: 0.32, Group.SUSPICIOUS: 0.32, Group.PLAIN: 0.36}
+SHARES = {Group.HARMFUL: 0.28, Group.SUSPICIOUS: 0.28, Group.PLAIN: 0.44}
 INTENTS = (*PATTERNS, "plain", "harm")
 OPENINGS = 0.6
 """Share of the rows that end with a reply's first tokens: these decide what it does, and the rest

@@ -110,7 +110,7 @@ def example(
         family, text, key = "jailbreak", frame.replace("{x}", phrase.text), phrase.key
     purpose = cover = False
     if not bare:
-        purpose = rng.random() < {"plain": 0.08, "harm": 0.2}.get(intent, 0.28)
+        purpose = rng.random() < {"plain": 0.08, "harm": 0.2}.get(intent, 0.35)
         cover = not purpose and rng.random() < {"plain": 0.02, "harm": 0.12}.get(intent, 0.04)
     if purpose:
         text = _beside(rng, text, _fill(rng, lex, rng.choice(lex.words["purpose"])))
@@ -121,8 +121,8 @@ def example(
     if neutral and rng.random() < 0.08:
         text = _beside(rng, text, _neutral_sentence(rng, lex, neutral, held_out))
     system, fitting = None, False
-    if not bare and (draw := rng.random()) < 0.3:
-        fitting = draw < 0.22
+    if not bare and (draw := rng.random()) < 0.35:
+        fitting = draw < 0.27
         system = _system(rng, lex, fitting)
     turns: tuple[Message, ...] = ()
     if not bare and rng.random() < 0.08:
@@ -207,7 +207,7 @@ def _request(
         draw = rng.random()
         if draw < 0.22:
             things = [_thing(rng, lex, neutral) for _ in "ts"]
-            family, frame = _frame(rng, lex, "everyday", held_out)
+            family, frame = _loose(rng, neutral, "{t}") or _frame(rng, lex, "everyday", held_out)
             return family, frame.replace("{t}", things[0]).replace("{s}", things[1]), things[0]
         if draw < 0.36:
             noun = _thing(rng, lex, neutral)
@@ -225,7 +225,7 @@ def _request(
             return family, _fill(rng, lex, frame), phrase.key if phrase.text in frame else noun
         return _ask(rng, lex, _plain_phrase(rng, lex, neutral), held_out, neutral)
     if intent == "topic":
-        family, frame = _frame(rng, lex, "about", held_out)
+        family, frame = _loose(rng, neutral, "{t}") or _frame(rng, lex, "about", held_out)
         return family, frame.replace("{t}", topic), topic
     if intent == "history":
         family, frame = _frame(rng, lex, "history", held_out)
@@ -248,10 +248,19 @@ def _thing(rng: random.Random, lex: Lexicon, neutral: Sequence[str]) -> str:
     return rng.choice(lex.words["nouns"])
 
 
+def _loose(rng: random.Random, neutral: Sequence[str], slot: str) -> tuple[str, str] | None:
+    """Sometimes, in place of a frame, neutral words in any order: what is asked for decides, in a
+    sentence of any shape."""
+    if not neutral or rng.random() > 0.35:
+        return None
+    before, after = (rng.choices(neutral, k=rng.randint(0, 6)) for _ in "ba")
+    return "loose", " ".join([*before, slot, *after]) + rng.choice("?.!")
+
+
 def _ask(
     rng: random.Random, lex: Lexicon, phrase: Phrase, held_out: bool, neutral: Sequence[str]
 ) -> tuple[str, str, str]:
-    family, frame = _frame(rng, lex, "ask", held_out)
+    family, frame = _loose(rng, neutral, "{x}") or _frame(rng, lex, "ask", held_out)
     text = phrase.text
     if neutral and lex.language != "de" and rng.random() < 0.12:
         text += f" {rng.choice(AROUND[lex.language])} {rng.choice(neutral)}"

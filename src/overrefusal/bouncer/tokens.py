@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
+from overrefusal.errors import OverrefusalError
 from overrefusal.records import Message
 
 LETTERS = "A-Za-z\u00c0-\u1fff\u2070-\u2fff\u3040-\U0010ffff"
@@ -35,11 +36,19 @@ def render(messages: Sequence[Message]) -> str:
 
 
 class Tokenizer:
-    """Text to ids and back."""
+    """Text to ids and back.
+
+    Raises:
+        OverrefusalError: the file is missing or damaged.
+    """
 
     def __init__(self, path: Path) -> None:
-        with path.open(encoding="utf-8") as file:
-            model = json.load(file)["model"]
+        try:
+            model = json.loads(path.read_text("utf-8"))["model"]
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise OverrefusalError(
+                f"{path}: missing or damaged ({type(e).__name__}); install overrefusal again"
+            ) from e
         self._ids: dict[str, int] = model["vocab"]
         pairs = (m.split(" ") if isinstance(m, str) else m for m in model["merges"])
         self._ranks = {(a, b): rank for rank, (a, b) in enumerate(pairs)}
