@@ -373,3 +373,11 @@ def test_the_list_of_suites_says_which_are_not_pinned(folder):
     assert {row["name"] for row in rows if not row.get("pinned", True)} == {"oktest", "phtest"}
     printed = overrefusal(folder, "suite", "list", env={"COLUMNS": "200"}).stdout
     assert printed.count("not pinned: first fetch is recorded") == 2
+
+
+def test_a_reader_that_goes_away_is_no_failed_gate(folder):
+    evaluate(folder)
+    command = f"{sys.executable} -m overrefusal report | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True)
+    assert done.returncode in (0, 141)
+    assert "Traceback" not in done.stderr

@@ -62,7 +62,12 @@ def console() -> Console:
     """Where reports are printed."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    class Reports(Console):
+        def on_broken_pipe(self) -> None:
+            # rich would leave with 1, which says that a gate failed.
+            raise BrokenPipeError
+
+    return Reports(highlight=False)
 
 
 def read_text(path: Path) -> str:
