@@ -70,7 +70,7 @@ class NumpyLlama:
                 out[row].append(int(token))
             keep = np.array(
                 [
-                    t != end and len(out[r]) < limits[r] and lengths[r] < s.positions
+                    t != end and len(out[r]) < limits[int(r)] and lengths[r] < s.positions
                     for r, t in zip(alive, chosen, strict=True)
                 ]
             )
@@ -152,12 +152,12 @@ def _stacked(weights: dict[str, Array], layer: int, *names: str) -> Array:
 
 def _rms(x: Array, scale: Array, eps: float) -> Array:
     mean = np.mean(np.square(x), axis=-1, keepdims=True)
-    out: Array = x * (1 / np.sqrt(mean + np.float32(eps))) * scale
+    out: Array = np.asarray(x / np.sqrt(mean + np.float32(eps)) * scale, dtype=np.float32)
     return out
 
 
 def _rotate(x: Array, cos: Array, sin: Array) -> Array:
     half = x.shape[-1] // 2
     turned = np.concatenate([-x[..., half:], x[..., :half]], axis=-1)
-    out: Array = x * cos + turned * sin
+    out: Array = np.asarray(x * cos + turned * sin, dtype=np.float32)
     return out
