@@ -11,8 +11,8 @@ from overrefusal.cli.options import console, json_option, print_json, store_opti
 from overrefusal.errors import OverrefusalError
 
 if TYPE_CHECKING:
+    from overrefusal.runs.rows import Observation
     from overrefusal.runs.run import Run
-    from overrefusal.runs.store import Observation
 
 KEYS = "[c]omplied  [p]artial  [r]efused  [g]arbled   [s]kip  [b]ack  [q]uit"
 

@@ -12,8 +12,8 @@ import orjson
 from overrefusal.errors import OverrefusalError
 from overrefusal.files import valid, whole
 from overrefusal.records import Actor, Outcome
+from overrefusal.runs.rows import Item
 from overrefusal.runs.run import Run
-from overrefusal.runs.store import Item
 
 _PARQUET_ROWS = 1000
 

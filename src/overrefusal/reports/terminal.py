@@ -24,8 +24,8 @@ from overrefusal.reports.words import (
     visible,
     worst_first,
 )
+from overrefusal.runs.rows import Item
 from overrefusal.runs.run import Run
-from overrefusal.runs.store import Item
 from overrefusal.statistics import (
     Comparison,
     Difference,

@@ -9,8 +9,8 @@ from itertools import zip_longest
 
 from overrefusal.errors import OverrefusalError
 from overrefusal.records import Expected, Outcome
-from overrefusal.runs.rows import RunRecord
-from overrefusal.runs.store import Observation, Store
+from overrefusal.runs.rows import Observation, RunRecord
+from overrefusal.runs.store import Store
 from overrefusal.statistics import DECLINED, JUDGED, CorrectedRate, Label, Rate, Rates
 from overrefusal.statistics import corrected_rate as corrected
 

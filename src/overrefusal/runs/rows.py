@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
-from overrefusal.records import Actor, Evidence, Outcome, Response, Verdict
+from overrefusal.records import Actor, Evidence, Outcome, Prompt, Response, Verdict
 from overrefusal.runs.database import Row, pack, unpack
+from overrefusal.statistics.tally import Facts
 
 RUN_COLUMNS = """r.id, r.created, r.finished, r.fingerprint, r.suite_hash,
     r.suite_name, r.suite_version, s.size, r.judge, r.variant, r.samples, r.parent,
@@ -42,6 +43,31 @@ class RunRecord:
     parent: str | None
     """The run whose responses this one judges again."""
     tool_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What statistics needs of one prompt and sample."""
+
+    position: int
+    prompt_id: str
+    facts: Facts
+    sample: int
+    outcome: Outcome
+    text_outcome: Outcome | None
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One prompt and sample of a run with all that is known of it."""
+
+    prompt: Prompt
+    sample: int
+    response: Response
+    """With ``error`` set where the model could not be asked."""
+    verdict: Verdict
+    response_key: str | None
 
 
 def run_of(row: Row) -> RunRecord:

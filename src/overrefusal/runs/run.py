@@ -11,8 +11,8 @@ from typing import Any
 from overrefusal.errors import OverrefusalError
 from overrefusal.records import Outcome, Prompt
 from overrefusal.runs.calibration import Corrections, corrections
-from overrefusal.runs.rows import RunRecord
-from overrefusal.runs.store import Item, Observation, Store
+from overrefusal.runs.rows import Item, Observation, RunRecord
+from overrefusal.runs.store import Store
 from overrefusal.statistics import (
     Comparison,
     CorrectedRate,

@@ -108,7 +108,7 @@ async def execute(
             if stored:
                 links = [(unit.position, unit.sample, unit.key, None) for unit in stored]
                 await asyncio.to_thread(store.link, run.id, links)
-                unread = [unit for unit in stored if not known[unit.key].judged]
+                unread = [unit for unit in stored if not known[unit.key]]
                 progress.done += len(stored) - len(unread)
                 await _reread(store, unread, to_judge)
             for unit in units:

@@ -6,7 +6,6 @@ import json
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from itertools import islice
 from typing import Any, TypeVar
@@ -28,6 +27,8 @@ from overrefusal.runs.rows import (
     RESPONSE_COLUMNS,
     RUN_COLUMNS,
     VERDICT_COLUMNS,
+    Item,
+    Observation,
     RunRecord,
     outcome_of,
     response_of,
@@ -46,38 +47,6 @@ _CHUNK = 500
 _LACKING = """SELECT 1 FROM items i LEFT JOIN verdicts v
     ON v.response_key = i.response_key AND v.judge = r.judge
     WHERE i.run_id = r.id AND (v.outcome IS NULL OR v.outcome = 'unjudged')"""
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What statistics needs of one prompt and sample."""
-
-    position: int
-    prompt_id: str
-    facts: Facts
-    sample: int
-    outcome: Outcome
-    text_outcome: Outcome | None
-    truncated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One prompt and sample of a run with all that is known of it."""
-
-    prompt: Prompt
-    sample: int
-    response: Response
-    """With ``error`` set where the model could not be asked."""
-    verdict: Verdict
-    response_key: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the store holds for a request: always a response, perhaps a verdict."""
-
-    judged: bool
 
 
 class Store:
@@ -295,10 +264,10 @@ class Store:
             done[position * run.samples + sample] = 1
         return done
 
-    def known(self, keys: Sequence[str], judge: str) -> dict[str, Known]:
-        """Which of these requests are answered, and which answers ``judge`` has judged."""
+    def known(self, keys: Sequence[str], judge: str) -> dict[str, bool]:
+        """Those of these requests that are answered: whether ``judge`` has judged the answer."""
         return {
-            row[0]: Known(judged=row[1] is not None and row[1] != Outcome.UNJUDGED.value)
+            row[0]: row[1] is not None and row[1] != Outcome.UNJUDGED.value
             for row in self._db.rows(
                 f"""SELECT a.key, v.outcome FROM responses a LEFT JOIN verdicts v
                     ON v.response_key = a.key AND v.judge = ? WHERE a.key IN ({_marks(keys)})""",

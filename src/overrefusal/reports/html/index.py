@@ -9,7 +9,7 @@ from typing import Any
 
 from overrefusal.records import Actor, Expected, Outcome
 from overrefusal.reports.html.rows import Row
-from overrefusal.runs.store import Item
+from overrefusal.runs.rows import Item
 from overrefusal.statistics import DECLINED, JUDGED
 
 LETTERS = {

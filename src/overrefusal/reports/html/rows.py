@@ -8,8 +8,8 @@ from heapq import merge
 from itertools import groupby
 
 from overrefusal.records import Prompt
+from overrefusal.runs.rows import Item
 from overrefusal.runs.run import Run
-from overrefusal.runs.store import Item
 
 
 @dataclass(frozen=True, slots=True)
