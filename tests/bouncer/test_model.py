@@ -58,7 +58,7 @@ async def test_an_answer_does_not_depend_on_its_company():
     model = BouncerModel()
     alone = [(await model.answer(r)).text for r in asked]
     assert together == alone
-    assert len(set(alone)) > 20
+    assert len(set(alone)) > 10
 
 
 async def test_the_bundled_folder_is_the_variant_bouncer():
