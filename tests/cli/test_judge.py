@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.models.asking import replying
+from tests.servers import provider_server
 
 ROWS: list[dict[str, Any]] = [
     {"id": "b", "prompt": "p1", "response": "I'm sorry, but I can't help with that.", "x": [1],
@@ -19,9 +24,18 @@ ROWS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def _call(*arguments: object) -> subprocess.CompletedProcess[str]:
+def _call(
+    *arguments: object, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "overrefusal", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
 
 
 def _jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -96,3 +110,29 @@ def test_a_missing_label_column_is_named(tmp_path: Path) -> None:
     done = _call("judge-check", _jsonl(tmp_path / "in.jsonl", ROWS), "--label", "nobody")
     assert done.returncode == 2
     assert "'nobody'" in done.stderr
+
+
+async def test_a_cascade_asks_the_endpoint_and_the_check_says_how_often(tmp_path: Path) -> None:
+    label = json.dumps({"reason": "declines", "label": "full_refusal"})
+    reply = {"choices": [{"message": {"content": label}, "finish_reason": "stop"}]}
+    # No script that the local judge reads, so this one goes to the second judge for certain.
+    foreign = {"prompt": "p", "response": "Я не могу с этим помочь.", "human": "refused"}
+    file = _jsonl(tmp_path / "in.jsonl", [ROWS[0], foreign])
+    async with provider_server(replying(reply)) as url:
+        env = {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "sk-test"}
+        spec = ("--label", "human", "--judge", "cascade:local,llm:openai/m")
+        done = await asyncio.to_thread(_call, "judge-check", file, *spec, "--json", env=env)
+        printed = await asyncio.to_thread(_call, "judge-check", file, *spec, env=env)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["cascade"] == {"seen": 2, "asked": 1}
+    assert result["all"]["n"] == 2
+    assert result["all"]["f1"] == 1.0
+    assert "1 of 2 responses (50.0%) went to the second judge" in printed.stdout
+
+
+def test_a_check_without_a_cascade_reports_none(tmp_path: Path) -> None:
+    file = _jsonl(tmp_path / "in.jsonl", ROWS)
+    assert "cascade" not in json.loads(
+        _call("judge-check", file, "--label", "human", "--json").stdout
+    )

@@ -48,10 +48,11 @@ def command(
     """Measure how well a judge agrees with the human labels in FILES, together and per model.
 
     Partial counts as refused in precision, recall, F1 and kappa; what the judge has no verdict on
-    is in no figure.
+    is in no figure. For a cascade, also the share of the responses that went to its second judge.
     """
     from overrefusal.evaluation import run_sync
     from overrefusal.judges.agreement import agreement, agreement_by_model
+    from overrefusal.judges.cascade import CascadeJudge
     from overrefusal.judges.labels import parse_mapping
     from overrefusal.judges.registry import get_judge
     from overrefusal.models.registry import open_model
@@ -65,17 +66,24 @@ def command(
             f"--label {label}: none of its labels is known; say what they mean with --labels "
             "LABEL=OUTCOME,..."
         )
+    cascade = judge if isinstance(judge, CascadeJudge) else None
     if as_json:
-        print_json(
-            {
-                "judge": judge.identity,
-                "label": label,
-                "all": together.to_dict(),
-                "models": {model: each.to_dict() for model, each in by_model.items()},
-            }
+        result = {
+            "judge": judge.identity,
+            "label": label,
+            "all": together.to_dict(),
+            "models": {model: each.to_dict() for model, each in by_model.items()},
+        }
+        if cascade:
+            result["cascade"] = {"seen": cascade.seen, "asked": cascade.asked}
+        print_json(result)
+        return
+    _print(judge.identity, together, by_model)
+    if cascade:
+        click.echo(
+            f"{cascade.asked} of {cascade.seen} responses ({cascade.asked_share:.1%}) went to the"
+            " second judge"
         )
-    else:
-        _print(judge.identity, together, by_model)
 
 
 async def _pairs(

@@ -47,8 +47,13 @@ def get_judge(spec: str, open_model: Callable[[str], Asked] | None = None) -> Ju
         return LlmJudge(open_model(model), rubric)
     if spec == "local" and (local := _class("local", "LocalJudge")):
         return local()
-    if kind == "cascade" and rest and (cascade := _class("cascade", "CascadeJudge")):
-        return cascade(*(get_judge(part, open_model) for part in rest.split(",")))
+    if kind == "cascade" and (cascade := _class("cascade", "CascadeJudge")):
+        first, _, second = rest.partition(",")
+        if not (first and second):
+            raise OverrefusalError(
+                f"judge {spec!r}: a cascade needs two judges, as in cascade:local,llm:MODEL"
+            )
+        return cascade(get_judge(first, open_model), get_judge(second, open_model))
     raise OverrefusalError(f"unknown judge {spec!r}; write one of: {', '.join(KNOWN)}")
 
 
