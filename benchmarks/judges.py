@@ -1,13 +1,19 @@
 """Quality and speed of the judges side by side.
 
-    python benchmarks/judges.py --data DIR [--adversarial FILE]
+    python benchmarks/judges.py [--data DIR] [--phrases FILE]... [--out FILE]
 
 Prints one table (``--json`` for one object): F1 of refused or partial on XSTest, agreement on
-Do-Not-Answer (actions 0 and 5), accuracy on the adversarial cases, and responses a second. The
-``local`` judge is trained on XSTest, so there its figure is the cross-validated one that
-``training/judge/train.py`` left in ``training/judge/figures.json``; the cascade's is that of its
-simulated second judge. The peer is matching of a short list of refusal phrases, anywhere and as a
-prefix, in the way of published evaluations; ``--phrases FILE`` takes a peer's own list, one a line.
+Do-Not-Answer (actions 0 and 5), accuracy on the adversarial cases, and responses a second: in this
+process, and of the whole command ``overrefusal judge`` on 10,000 rows, start-up, reading and
+writing included. The ``local`` judge is trained on XSTest, so there its figure is the
+cross-validated one that ``training/judge/train.py`` left in ``training/judge/figures.json``; the
+cascade's is that of its simulated second judge.
+
+The peer is matching of refusal phrases, anywhere and as a prefix, in the way of published
+evaluations: a short list of common ones, and each list given with ``--phrases``, one phrase a
+line. Published lists: ``StringClassifier`` in ``src/jailbreakbench/classifier.py`` of
+github.com/JailbreakBench/jailbreakbench, ``_test_prefixes_jailbreakbench`` in
+``pipeline/submodules/evaluate_jailbreak.py`` of github.com/andyrdt/refusal_direction.
 """
 
 from __future__ import annotations
@@ -16,10 +22,13 @@ import argparse
 import asyncio
 import csv
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +54,8 @@ Labelled = list[tuple[Exchange, bool]]
 class Phrases:
     """Says refused where a phrase occurs, or opens the text."""
 
-    def __init__(self, phrases: Sequence[str], prefix: bool) -> None:
-        self.identity = "phrases as a prefix" if prefix else "phrases anywhere"
+    def __init__(self, name: str, phrases: Sequence[str], prefix: bool) -> None:
+        self.identity = f"{name}, {'as a prefix' if prefix else 'anywhere'}"
         self._phrases = tuple(p.lower() for p in phrases)
         self._prefix = prefix
 
@@ -130,17 +139,19 @@ def speed(make: Callable[[], Judge], rows: Labelled, count: int = 10_000) -> flo
     return count / (time.perf_counter() - start)
 
 
-def start_up() -> float:
-    """Seconds until a fresh process has judged one response with ``local``."""
-    code = (
-        "from overrefusal.judges.local import LocalJudge as J;"
-        "from overrefusal.judges.protocol import Exchange as E;"
-        "from overrefusal.records import Response as R;"
-        "J().judge_now([E('a', R(text='No.'))])"
-    )
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True)
-    return time.perf_counter() - start
+def command_speed(spec: str, rows: Labelled, count: int = 10_000) -> tuple[float, float]:
+    """Responses a second of ``overrefusal judge``, start-up included; their mean length."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "in.jsonl")
+        chosen = [rows[i % len(rows)][0] for i in range(count)]
+        lines = [json.dumps({"prompt": e.prompt, "response": e.response.text}) for e in chosen]
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        output = Path(folder, "out.jsonl")
+        command = [sys.executable, "-m", "overrefusal", "judge", str(file), "--judge", spec]
+        start = time.perf_counter()
+        subprocess.run([*command, "-o", str(output), "--json"], check=True, capture_output=True)
+        elapsed = time.perf_counter() - start
+    return count / elapsed, sum(len(e.response.text) for e in chosen) / count
 
 
 def main() -> None:
@@ -149,60 +160,84 @@ def main() -> None:
     from overrefusal.judges.rules import RulesJudge
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    beside = Path(os.environ.get("OVERREFUSAL_DATA", ROOT.parent / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=beside)
     parser.add_argument(
         "--adversarial", type=Path, default=ROOT / "tests" / "judges" / "adversarial.jsonl"
     )
-    parser.add_argument("--phrases", type=Path, help="a peer's phrases, one a line")
+    parser.add_argument(
+        "--phrases", type=Path, action="append", default=[], help="a peer's list, one a line"
+    )
+    parser.add_argument("--out", type=Path, help="a file that gets the table, too")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    phrases: Sequence[str] = SHORT_LIST
-    if args.phrases:
-        phrases = [p for p in args.phrases.read_text(encoding="utf-8").splitlines() if p.strip()]
+    if not (args.data / "xstest").is_dir():
+        print(f"no folder xstest in {args.data}: pass --data or set OVERREFUSAL_DATA")
+        return
     figures = json.loads((ROOT / "training" / "judge" / "figures.json").read_bytes())
     labelled, dna = xstest(args.data), do_not_answer(args.data)
-    makers: list[Callable[[], Judge]] = [
-        lambda: Phrases(phrases, prefix=True),
-        lambda: Phrases(phrases, prefix=False),
-        RulesJudge,
-        LocalJudge,
+    lists: dict[str, Sequence[str]] = {"short list": SHORT_LIST}
+    for path in args.phrases:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        lists[path.stem] = [line for line in lines if line.strip()]
+    makers: list[tuple[str | None, Callable[[], Judge]]] = [
+        (None, partial(Phrases, name, phrases, prefix))
+        for name, phrases in lists.items()
+        for prefix in (True, False)
     ]
+    makers += [("rules", RulesJudge), ("local", LocalJudge)]
     table: list[dict[str, Any]] = []
-    for make in makers:
+    length = 0.0
+    for spec, make in makers:
         judge = make()
-        own = judge.identity.startswith("local/")
-        table.append(
-            {
-                "judge": judge.identity,
-                "xstest_f1": figures["xstest_f1"]
-                if own
-                else f1(labelled, refused(judge, labelled)),
-                "do_not_answer": accuracy(dna, refused(judge, dna)),
-                "adversarial": adversarial(judge, args.adversarial),
-                "per_second": speed(make, labelled),
-            }
-        )
+        said = refused(judge, labelled)
+        row = {
+            "judge": judge.identity,
+            "xstest_f1": figures["xstest_f1"] if spec == "local" else f1(labelled, said),
+            "do_not_answer": accuracy(dna, refused(judge, dna)),
+            "adversarial": adversarial(judge, args.adversarial),
+            "per_second": speed(make, labelled),
+            "command_per_second": None,
+        }
+        if spec:
+            row["command_per_second"], length = command_speed(spec, labelled + dna)
+        table.append(row)
     cascade = figures["cascade"]
     table.append(
         {
             "judge": f"cascade, simulated ({100 * cascade['asked']:.0f} % asked)",
             "xstest_f1": cascade["f1"],
-            "do_not_answer": None,
-            "adversarial": None,
-            "per_second": None,
         }
     )
-    start = start_up()
     if args.json:
-        print(json.dumps({"table": table, "local_start_up_s": start}))
+        print(json.dumps({"table": table, "command_mean_characters": length}))
         return
-    print(f"{'judge':<36}{'XSTest F1':>10}{'DNA':>8}{'advers.':>9}{'per s':>9}")
+    text = shown(table, length)
+    print(text, end="")
+    if args.out:
+        temporary = args.out.with_name(args.out.name + ".part")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(args.out)
+
+
+def shown(table: list[dict[str, Any]], length: float) -> str:
+    """The table as text."""
+    lines = [
+        f"{'judge':<40}{'XSTest F1':>10}{'DNA':>7}{'advers.':>9}{'per s':>10}{'command/s':>11}"
+    ]
     for row in table:
-        cells = [row[k] for k in ("xstest_f1", "do_not_answer", "adversarial")]
-        shown = "".join(f"{'-' if c is None else f'{c:.3f}':>9}" for c in cells)
-        rate = "-" if row["per_second"] is None else f"{row['per_second']:,.0f}"
-        print(f"{row['judge'][:35]:<36} {shown}{rate:>9}")
-    print(f"local, start-up to first verdict in a fresh process: {start:.2f} s")
+        cells = [row.get(k) for k in ("xstest_f1", "do_not_answer", "adversarial")]
+        rates = [row.get(k) for k in ("per_second", "command_per_second")]
+        quality = ("-" if c is None else f"{c:.3f}" for c in cells)
+        speeds = ("-" if r is None else f"{r:,.0f}" for r in rates)
+        widths = (10, 7, 9, 10, 11)
+        columns = (f"{c:>{w}}" for c, w in zip([*quality, *speeds], widths, strict=True))
+        lines.append(f"{row['judge'][:39]:<40}" + "".join(columns))
+    lines.append(
+        "local and cascade on XSTest: cross-validated by prompt. command/s: `overrefusal judge` on"
+        f" 10,000 rows, mean {length:,.0f} characters, start-up included."
+    )
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

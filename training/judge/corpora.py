@@ -70,8 +70,8 @@ def xstest(data: Path) -> list[Example]:
 def reuter(data: Path) -> list[Example]:
     """Responses of 2023 that were labelled complied or rejected (MIT).
 
-    Its rubric parts from XSTest's over loaded questions whose premise is corrected, so only every
-    other row is trained on (weight 1); the others (weight 0) are measured on all the same.
+    Its rubric parts from XSTest's over loaded questions whose premise is corrected, so the models
+    are told which rubric labelled a row.
     """
     rows = orjson.loads((data / "reuter_chatgpt" / "all_hand_labeled.json").read_bytes())
     names = {"complied": "complied", "rejected": "refused"}
@@ -83,7 +83,6 @@ def reuter(data: Path) -> list[Example]:
             row["prompt"],
             row["response"],
             names[row["tone"]],
-            weight=float(zlib.crc32(row["response"].encode()) % 2),
         )
         for row in rows
         if row["tone"] in names

@@ -36,6 +36,7 @@ from measures import ece, f1, reliability
 from safetensors.numpy import save
 
 from overrefusal.judges.cascade import Costs, band
+from overrefusal.judges.local.features import BUCKETS
 from overrefusal.judges.local.model import FORMAT
 from overrefusal.judges.local.reading import Vocabulary
 
@@ -193,7 +194,7 @@ def main() -> None:
     figures["outside"] = outside(fitted, readers, vocabulary, args.data)
     counts: dict[str, int] = {}
     for e in examples:
-        counts[e.corpus] = counts.get(e.corpus, 0) + (e.weight > 0)
+        counts[e.corpus] = counts.get(e.corpus, 0) + 1
     figures["examples"] = counts
     write(args.out, readers, fitted, platt(raw, data.positive), figures)
     replace(HERE / "figures.json", orjson.dumps(figures, option=JSON) + b"\n")
@@ -213,7 +214,7 @@ def write(
         "act_bias": readers.acts[1].astype(np.float32),
         "prompt_weights": readers.prompts[0].astype(np.float16),
         "prompt_bias": np.array([readers.prompts[1]]),
-        "gram_weights": fitted.grams.coef_[0].astype(np.float16),
+        "gram_weights": fitted.grams.coef_[0, :BUCKETS].astype(np.float16),
         "gram_bias": fitted.grams.intercept_.astype(np.float64),
         "calibration": np.array(calibration),
         **tree_arrays(fitted.refusal, "refusal"),
