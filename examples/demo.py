@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 import overrefusal as orf
+from overrefusal.reports.html import write_html
 from overrefusal.reports.terminal import print_comparison, print_gate, print_run
 from overrefusal.statistics import Thresholds, decide
 
@@ -59,14 +60,18 @@ def main() -> None:
         "`overrefusal gate` exits with 1 on this, so that CI does not let it pass unseen."
     )
 
+    report = folder / "report.html"
+    write_html(report, [v2, v1], baseline=v1)
+
     console.rule("Where things are, and what next")
     command = os.path.relpath(Path(sys.executable).with_name("overrefusal"))
     for line in (
+        f"report   {report}",
         f"runs     {store}",
         f"answers  {os.path.relpath(HERE)}/assistant-v1.jsonl, assistant-v2.jsonl",
         "",
         f"{command} runs list --store {store}",
-        f"{command} report --markdown report.md 'assistant v2' --store {store}",
+        f"{command} report 'assistant v2' --html report.html --store {store}",
         f"{command} eval openai/gpt-4o-mini            # your model, by OPENAI_API_KEY",
         f"{command} eval endpoint/NAME --base-url URL  # vLLM, llama.cpp, Ollama, ...",
     ):
