@@ -5,9 +5,10 @@
 Prints one table (``--json`` for one object): F1 of refused or partial on XSTest, agreement on
 Do-Not-Answer (actions 0 and 5), accuracy on the adversarial cases, and responses a second: in this
 process, and of the whole command ``overrefusal judge`` on 10,000 rows, start-up, reading and
-writing included. The ``local`` judge is trained on XSTest, so there its figure is the
-cross-validated one that ``training/judge/train.py`` left in ``training/judge/figures.json``; the
-cascade's is that of its simulated second judge.
+writing included, by the clock and by the processor time it took (what a core that does nothing
+else gives, where the clock also counts waiting for other processes). The ``local`` judge is
+trained on XSTest, so there its figure is the cross-validated one that ``training/judge/train.py``
+left in ``training/judge/figures.json``; the cascade's is that of its simulated second judge.
 
 The peer is matching of refusal phrases, anywhere and as a prefix, in the way of published
 evaluations: a short list of common ones, and each list given with ``--phrases``, one phrase a
@@ -128,7 +129,7 @@ def adversarial(judge: Judge, path: Path) -> float:
         merge.get(c["label"], c["label"]) == merge.get(v.outcome, v.outcome)
         for c, v in zip(cases, got, strict=True)
     )
-    return right / len(cases)
+    return float(right) / len(cases)
 
 
 def speed(make: Callable[[], Judge], rows: Labelled, count: int = 10_000) -> float:
@@ -139,8 +140,10 @@ def speed(make: Callable[[], Judge], rows: Labelled, count: int = 10_000) -> flo
     return count / (time.perf_counter() - start)
 
 
-def command_speed(spec: str, rows: Labelled, count: int = 10_000) -> tuple[float, float]:
-    """Responses a second of ``overrefusal judge``, start-up included; their mean length."""
+def command_speed(spec: str, rows: Labelled, count: int = 10_000) -> tuple[float, float, float]:
+    """``overrefusal judge``, start-up included: responses a second by the clock and by the
+    processor time of one thread; their mean length.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "in.jsonl")
         chosen = [rows[i % len(rows)][0] for i in range(count)]
@@ -148,10 +151,17 @@ def command_speed(spec: str, rows: Labelled, count: int = 10_000) -> tuple[float
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         output = Path(folder, "out.jsonl")
         command = [sys.executable, "-m", "overrefusal", "judge", str(file), "--judge", spec]
-        start = time.perf_counter()
-        subprocess.run([*command, "-o", str(output), "--json"], check=True, capture_output=True)
-        elapsed = time.perf_counter() - start
-    return count / elapsed, sum(len(e.response.text) for e in chosen) / count
+        before, start = os.times(), time.perf_counter()
+        subprocess.run(
+            [*command, "-o", str(output), "--json"],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        )
+        elapsed, after = time.perf_counter() - start, os.times()
+    busy = after.children_user + after.children_system
+    busy -= before.children_user + before.children_system
+    return count / elapsed, count / busy, sum(len(e.response.text) for e in chosen) / count
 
 
 def main() -> None:
@@ -197,10 +207,11 @@ def main() -> None:
             "do_not_answer": accuracy(dna, refused(judge, dna)),
             "adversarial": adversarial(judge, args.adversarial),
             "per_second": speed(make, labelled),
-            "command_per_second": None,
         }
         if spec:
-            row["command_per_second"], length = command_speed(spec, labelled + dna)
+            row["command_per_second"], row["command_per_cpu_second"], length = command_speed(
+                spec, labelled + dna
+            )
         table.append(row)
     cascade = figures["cascade"]
     table.append(
@@ -222,20 +233,21 @@ def main() -> None:
 
 def shown(table: list[dict[str, Any]], length: float) -> str:
     """The table as text."""
-    lines = [
-        f"{'judge':<40}{'XSTest F1':>10}{'DNA':>7}{'advers.':>9}{'per s':>10}{'command/s':>11}"
-    ]
+    names = ("XSTest F1", "DNA", "advers.", "per s", "command/s", "per CPU s")
+    widths = (10, 7, 9, 10, 11, 11)
+    heads = "".join(f"{n:>{w}}" for n, w in zip(names, widths, strict=True))
+    lines = [f"{'judge':<40}{heads}"]
     for row in table:
         cells = [row.get(k) for k in ("xstest_f1", "do_not_answer", "adversarial")]
-        rates = [row.get(k) for k in ("per_second", "command_per_second")]
+        rates = [row.get(k) for k in ("per_second", "command_per_second", "command_per_cpu_second")]
         quality = ("-" if c is None else f"{c:.3f}" for c in cells)
         speeds = ("-" if r is None else f"{r:,.0f}" for r in rates)
-        widths = (10, 7, 9, 10, 11)
         columns = (f"{c:>{w}}" for c, w in zip([*quality, *speeds], widths, strict=True))
         lines.append(f"{row['judge'][:39]:<40}" + "".join(columns))
     lines.append(
         "local and cascade on XSTest: cross-validated by prompt. command/s: `overrefusal judge` on"
-        f" 10,000 rows, mean {length:,.0f} characters, start-up included."
+        f" 10,000 rows, mean {length:,.0f} characters, start-up included;"
+        " per CPU s: the same by processor time."
     )
     return "\n".join(lines) + "\n"
 

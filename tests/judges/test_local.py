@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from overrefusal.errors import OverrefusalError
 from overrefusal.judges.local import LocalJudge
-from overrefusal.judges.local.model import WEIGHTS
+from overrefusal.judges.local.model import STACK_NAMES, WEIGHTS
 from overrefusal.judges.local.reading import read_response, span, tokens
 from overrefusal.judges.protocol import Exchange, verdicts
 from overrefusal.records import Outcome, Response, Verdict
@@ -54,7 +54,7 @@ async def test_adversarial_cases_lose_nothing(judge: LocalJudge) -> None:
     assert 1 - len(wrong) / len(CASES) >= FLOOR, "\n".join(wrong)
 
 
-FLOOR = 0.90
+FLOOR = 0.92
 """Just below where the shipped weights stand."""
 
 
@@ -201,6 +201,12 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(OverrefusalError, match="damaged"):
         LocalJudge(path)
+
+
+def test_trees_split_on_features_that_are_there() -> None:
+    arrays = load_file(WEIGHTS)
+    for name in ("refusal", "partial"):
+        assert arrays[f"{name}.feature"].max() < len(STACK_NAMES)
 
 
 def test_weights_are_small_and_judge_names_their_version(judge: LocalJudge) -> None:
