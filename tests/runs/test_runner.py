@@ -332,3 +332,11 @@ def test_an_interrupt_in_a_notebook_stops_the_asking(tmp_path):
     assert 0 < asked < 2000
     time.sleep(0.2)
     assert len(model.asked) == asked
+
+
+async def test_a_run_says_what_its_answers_took(tmp_path):
+    model = Scripted(lambda r: Response(text="ok", input_tokens=3, output_tokens=5, cost_usd=0.01))
+    run = await evaluated(tmp_path, model)
+    assert run.usage == {"input_tokens": 60, "output_tokens": 100, "cost_usd": pytest.approx(0.2)}
+    silent = await evaluated(tmp_path, Scripted(lambda r: "ok"), system="other")
+    assert set(silent.usage.values()) == {None}

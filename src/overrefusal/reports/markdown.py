@@ -15,6 +15,7 @@ from overrefusal.reports.words import (
     pattern_rates,
     rate_words,
     unpaired_words,
+    usage_words,
     visible,
     worst_first,
 )
@@ -79,6 +80,8 @@ def run_markdown(run: Run) -> str:
     ):
         if len(groups) > 1:
             parts.append(_breakdown(title, groups))
+    if usage := usage_words(run):
+        parts.append(usage)
     parts += [f"- {escaped(caveat, 400)}" for caveat in caveats(run)]
     return "\n\n".join(parts) + "\n"
 

@@ -21,6 +21,7 @@ from overrefusal.reports.words import (
     percent,
     rate_words,
     unpaired_words,
+    usage_words,
     visible,
     worst_first,
 )
@@ -89,6 +90,9 @@ def print_run(console: Console, run: Run) -> None:
             title,
             [(name, s.over_refusal, s.harmful_refusal) for name, s in worst_first(groups)],
         )
+    if usage := usage_words(run):
+        console.print()
+        console.print(Text(f"  {usage}", style="dim"))
     for caveat in caveats(run):
         console.print(Text(f"  ! {caveat}", style="yellow"))
 

@@ -156,6 +156,15 @@ def best_runs(runs: Sequence[Run]) -> tuple[frozenset[str], str]:
     )
 
 
+def usage_words(run: Run) -> str | None:
+    """``12,345 tokens in, 67,890 out, 0.12 USD``; ``None`` where nothing is known."""
+    usage = run.usage
+    if usage["input_tokens"] is None and usage["output_tokens"] is None:
+        return None
+    words = f"{usage['input_tokens'] or 0:,} tokens in, {usage['output_tokens'] or 0:,} out"
+    return words if usage["cost_usd"] is None else f"{words}, {usage['cost_usd']:.2f} USD"
+
+
 def caveats(run: Run) -> list[str]:
     """What a reader of the rates must know besides: failures, filters, cut-off answers."""
     rates = run.rates

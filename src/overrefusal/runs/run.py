@@ -91,6 +91,14 @@ class Run:
         total = self.record.suite_size * self.record.samples
         return (total - judged) / total
 
+    @cached_property
+    def usage(self) -> dict[str, int | float | None]:
+        """What the answers took, wherever they were asked: tokens, and dollars where prices are
+        known.
+        """
+        tokens_in, tokens_out, cost = self.store.usage(self.record)
+        return {"input_tokens": tokens_in, "output_tokens": tokens_out, "cost_usd": cost}
+
     @property
     def finished(self) -> bool:
         """Whether every prompt and sample was attempted."""
@@ -201,6 +209,7 @@ class Run:
                 "harmful_refusal": _as_dict(self.corrected.harmful_refusal),
             },
             "failed_share": self.failed_share,
+            "usage": self.usage,
             "filters": {
                 "blocked_though_answered": list(self.filters.blocked_though_answered),
                 "passed_though_declined": list(self.filters.passed_though_declined),

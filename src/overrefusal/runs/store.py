@@ -413,6 +413,16 @@ class Store:
                 truncated=bool(row[10]),
             )
 
+    def usage(self, run: RunRecord) -> tuple[int | None, int | None, float | None]:
+        """Tokens in, tokens out and US dollars of the run's answers; ``None`` where unknown."""
+        (row,) = self._db.rows(
+            """SELECT SUM(a.input_tokens), SUM(a.output_tokens), SUM(a.cost_usd)
+               FROM items i JOIN responses a ON a.key = i.response_key WHERE i.run_id = ?""",
+            (run.id,),
+        )
+        tokens = [None if count is None else int(count) for count in row[:2]]
+        return tokens[0], tokens[1], row[2]
+
     def contents(self, run: RunRecord) -> dict[str, bytes]:
         """What each prompt asks and expects, as a digest by its id."""
         return {
