@@ -124,7 +124,7 @@ def test_kinds_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     def installed(group: str, name: str) -> EntryPoints:
         return EntryPoints([entry]).select(group=group, name=name)
 
-    monkeypatch.setattr(registry, "entry_points", installed)
+    monkeypatch.setattr("importlib.metadata.entry_points", installed)
     assert open_model("acme/m", base_url="http://x", concurrency=3) is acme
     assert opened == [("acme/m", 3, "http://x")]
     with pytest.raises(OverrefusalError, match="unknown model"):

@@ -132,7 +132,12 @@ def test_an_interrupt_keeps_what_was_answered_and_says_how_to_go_on(tmp_path, st
     with faulty_server(0.0, 0.02) as url:
         command = eval_command(suite, url, store_url, "--concurrency", "8")
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # What starts the tests may ignore interrupts, and its children would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         store = Store(store_url)
         deadline = time.monotonic() + 60
