@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 # Two torch threads on two shared cores can be nine times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all bench docs lint clean
+.PHONY: demo test test-all test-inspect bench docs lint clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "overrefusal needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -28,6 +28,16 @@ test: $(VENV)/.dev
 
 test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest -m ''
+
+# Inspect's pins and ours do not go together, so its bridge is tested in an environment of its own.
+$(VENV)/.inspect: $(VENV)/.core
+	$(PYTHON) -m venv $(VENV)/inspect
+	$(VENV)/inspect/bin/pip install --quiet --disable-pip-version-check -e '.[inspect]' \
+		inspect-ai==0.3.285 openai==3.54.0 pytest pytest-asyncio hypothesis
+	touch $@
+
+test-inspect: $(VENV)/.inspect
+	$(VENV)/inspect/bin/python -m pytest tests/models/test_inspect.py tests/test_inspect_bridge.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/coverage.py
