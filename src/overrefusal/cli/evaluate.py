@@ -8,13 +8,12 @@ from typing import Any
 import click
 
 from overrefusal.cli.options import (
-    console,
     exit_on_failures,
     json_option,
     max_error_share_option,
-    print_json,
     progress_printer,
     read_text,
+    show,
     store_option,
 )
 from overrefusal.errors import OverrefusalError
@@ -106,12 +105,7 @@ def command(context: click.Context, /, model: str, as_json: bool, **options: Any
         )
     finally:
         stop()
-    if as_json:
-        print_json(run.to_dict())
-    else:
-        from overrefusal.reports.terminal import print_run
-
-        print_run(console(), run)
+    show(run, as_json)
     exit_on_failures(context, run.failed_share, options["max_error_share"])
 
 

@@ -16,6 +16,8 @@ from overrefusal.errors import OverrefusalError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from overrefusal.runs.run import Run
+
 store_option = click.option(
     "--store",
     metavar="FILE|URL",
@@ -68,6 +70,16 @@ def console() -> Console:
             raise BrokenPipeError
 
     return Reports(highlight=False)
+
+
+def show(run: Run, as_json: bool) -> None:
+    """Print one run, for a person or as JSON."""
+    if as_json:
+        print_json(run.to_dict())
+        return
+    from overrefusal.reports.terminal import print_run
+
+    print_run(console(), run)
 
 
 def read_text(path: Path) -> str:

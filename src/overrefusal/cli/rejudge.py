@@ -5,12 +5,11 @@ from __future__ import annotations
 import click
 
 from overrefusal.cli.options import (
-    console,
     exit_on_failures,
     json_option,
     max_error_share_option,
-    print_json,
     progress_printer,
+    show,
     store_option,
 )
 
@@ -43,10 +42,5 @@ def command(
         judged = rejudge(parent, judge, update)
     finally:
         stop()
-    if as_json:
-        print_json(judged.to_dict())
-    else:
-        from overrefusal.reports.terminal import print_run
-
-        print_run(console(), judged)
+    show(judged, as_json)
     exit_on_failures(context, judged.failed_share, max_error_share)

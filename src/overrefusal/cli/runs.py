@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from overrefusal.cli.options import console, json_option, print_json, store_option
+from overrefusal.cli.options import console, json_option, print_json, show, store_option
 
 
 @click.group("runs")
@@ -64,13 +64,8 @@ def list_runs(store: str | None, as_json: bool) -> None:
 def show_run(run: str | None, store: str | None, as_json: bool) -> None:
     """Show RUN (the newest by default): its settings, rates and outcomes."""
     from overrefusal.evaluation import load_run
-    from overrefusal.reports.terminal import print_run
 
-    shown = load_run(run, store)
-    if as_json:
-        print_json(shown.to_dict())
-    else:
-        print_run(console(), shown)
+    show(load_run(run, store), as_json)
 
 
 @command.command("export")

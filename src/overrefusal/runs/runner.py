@@ -37,10 +37,10 @@ class Progress:
     total: int
     done: int = 0
     asked: int = 0
-    """Answered by the model in this session; the rest came from the store."""
+    """Answered by the model in this call; the rest came from the store."""
     errors: int = 0
     outcomes: dict[Outcome, int] = field(default_factory=dict)
-    """Of what was judged in this session."""
+    """Of what was judged in this call."""
 
 
 @dataclass(frozen=True, slots=True)
