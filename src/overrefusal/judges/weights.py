@@ -1,8 +1,9 @@
 """The weights of the features that the rules count.
 
-Fitted by ``training/judge/fit_rules.py``: logistic regression on the development half (by prompt)
-of human-labelled responses of six models of 2023, rounded; those of ``asks_back`` and ``stalls``, which are too rare there to
-be fitted, are set by hand, so that a short reply of that kind is no answer.
+Fitted by ``training/judge/fit_rules.py`` (logistic regression on the development half, by prompt,
+of human-labelled responses of six models of 2023) and rounded; those of ``asks_back`` and
+``stalls``, which are too rare there to be fitted, are set by hand, so that a short reply of that
+kind is no answer.
 """
 
 REFUSED_BIAS = -1.64
