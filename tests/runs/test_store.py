@@ -1,5 +1,8 @@
 import sqlite3
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -311,3 +314,22 @@ def test_packing_is_undone_exactly(text):
     assert unpack(packed) == text
     assert "\x00" not in packed
     packed.encode()
+
+
+def test_many_open_a_new_store_at_once(tmp_path):
+    """SQLite does not wait for the switch to its write-ahead log; the store does."""
+    path, script = (
+        tmp_path / "store.db",
+        (
+            "import sys, time\n"
+            "from overrefusal.runs.store import Store\n"
+            "time.sleep(max(0.0, float(sys.argv[2]) - time.time()))\n"
+            "for _ in range(20):\n"
+            "    store = Store(sys.argv[1])\n"
+            "    store._db.execute('UPDATE runs SET touched = 0')\n"
+            "    store.close()\n"
+        ),
+    )
+    command = [sys.executable, "-c", script, str(path), str(time.time() + 1.5)]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    assert [p.communicate(timeout=120)[1] for p in processes] == [""] * 6
