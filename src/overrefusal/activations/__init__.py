@@ -1,0 +1,1 @@
+"""Finding a model's blocks, recording and editing its residual stream."""

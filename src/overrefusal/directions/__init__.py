@@ -1,0 +1,1 @@
+"""Refusal and over-refusal directions: extraction, selection, ablation, addition."""
