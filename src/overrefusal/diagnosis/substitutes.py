@@ -1,0 +1,85 @@
+"""Stand-ins that keep the grammar: plainer words where the lexicon has one, else neutral ones."""
+
+from __future__ import annotations
+
+import re
+
+from overrefusal.diagnosis.lexicon import Lexicon
+from overrefusal.diagnosis.words import Unit, is_name
+
+_WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
+_EN_DETERMINERS = frozenset(
+    "a an the this that these those my your his her its our their some any no every each".split()
+)
+_EN_BEFORE_VERB = frozenset(
+    "to i you we they can could should would will did do does not don't didn't can't and let "
+    "best easily safely quickly".split()
+)
+_INFINITIVE = {"de": ("en",), "es": ("ar", "er", "ir"), "fr": ("er", "ir", "re")}
+_ARTICLES = {
+    "de": {"der": "der", "den": "der", "dem": "der", "ein": "das", "einen": "der", "die": "die",
+           "eine": "die", "das": "das"},
+    "es": {"el": "el", "un": "el", "la": "la", "una": "la", "los": "los", "unos": "los",
+           "las": "las", "unas": "las"},
+    "fr": {"le": "le", "un": "le", "la": "la", "une": "la", "les": "les", "des": "les"},
+}  # fmt: skip
+
+
+def plainer(unit: Unit, lexicon: Lexicon) -> tuple[str, ...]:
+    """Words that say the same with less alarm; empty where the lexicon has none."""
+    return lexicon.plain.get(" ".join(unit.words), ())
+
+
+def neutral(unit: Unit, text: str, lexicon: Lexicon) -> str:
+    """A word of the same kind that alarms nobody; it keeps the grammar and not the sense.
+
+    Empty, which means deletion, in a language without a lexicon.
+    """
+    if not lexicon.neutral:
+        return ""
+    before = _WORD.findall(text[: unit.start].lower())[-1:]
+    kind = _kind(unit, text, before[0] if before else "", lexicon)
+    options = lexicon.neutral[kind]
+    if before == ["an"]:
+        return next((o for o in options if o[0] in "aeiou"), options[0])
+    if before == ["a"]:
+        return next((o for o in options if o[0] not in "aeiou"), options[0])
+    return options[0]
+
+
+def _kind(unit: Unit, text: str, before: str, lexicon: Lexicon) -> str:
+    word = unit.words[0]
+    if lexicon.language == "en":
+        return _english(unit, text, before, word, lexicon)
+    article = _ARTICLES[lexicon.language].get(before)
+    if lexicon.language != "de" and is_name(text, unit.start, unit.text):
+        return "name"
+    if article:
+        return f"noun.{article}" if f"noun.{article}" in lexicon.neutral else "noun"
+    infinitive = word.endswith(_INFINITIVE[lexicon.language]) and len(word) > 3
+    if infinitive and not (lexicon.language == "de" and unit.text[0].isupper()):
+        return "verb"
+    return "noun"
+
+
+def _english(unit: Unit, text: str, before: str, word: str, lexicon: Lexicon) -> str:
+    after = (_WORD.findall(text[unit.end :].lower()) or [""])[0]
+    adjoining = text[unit.end : unit.end + 1] == " " and bool(after)
+    if is_name(text, unit.start, unit.text):
+        return "name"
+    if before in _EN_DETERMINERS:
+        modifies = adjoining and after not in lexicon.stop
+        return "adjective" if modifies else "nouns" if _plural(word) else "noun"
+    if word.endswith("ing") and len(word) > 4:
+        return "gerund"
+    if before in _EN_BEFORE_VERB:
+        return "verb"
+    if word.endswith("ed") and len(word) > 3:
+        return "past"
+    if adjoining and after in _EN_DETERMINERS and not _plural(word):
+        return "verb"
+    return "nouns" if _plural(word) else "noun"
+
+
+def _plural(word: str) -> bool:
+    return word.endswith("s") and not word.endswith(("ss", "us", "is"))
