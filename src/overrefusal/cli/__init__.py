@@ -16,6 +16,7 @@ COMMANDS = {
     "eval": ("evaluate", "Ask a model a suite, judge the answers, keep and report the run."),
     "rejudge": ("rejudge", "Judge a run's responses with another judge; the model is not asked."),
     "report": ("report", "Report runs: on the terminal, in HTML, Markdown or JSON."),
+    "diagnose": ("diagnose", "Say why a run declined what it should answer, and what would help."),
     "compare": ("compare", "Compare two runs: what flipped, and by how much the rates moved."),
     "gate": ("gate", "Pass or fail a run by thresholds, for CI."),
     "runs": ("runs", "List, show and export runs."),

@@ -295,18 +295,27 @@ class Store:
         the one to judge.
         """
         with self._db.transaction() as cursor:
-            added = self._db.execute_many(
-                cursor,
-                """INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                   ON CONFLICT DO NOTHING""",
-                sorted(
-                    ((key, time.time(), *response_row(r)) for _, _, key, r in answers),
-                    key=lambda row: row[0],
-                ),
-            )
+            added = self._add_responses(cursor, [(key, r) for _, _, key, r in answers])
             self._link(cursor, run_id, [(p, s, key, None) for p, s, key, _ in answers])
         # Which of them lost is seldom asked, and cannot be read off a batch: all are read again.
         return [] if added == len(answers) else [key for _, _, key, _ in answers]
+
+    def keep_answers(self, answers: Sequence[tuple[str, Response]]) -> None:
+        """Keep answers to requests that are no item of a run; one that is there stays."""
+        with self._db.transaction() as cursor:
+            self._add_responses(cursor, answers)
+
+    def _add_responses(self, cursor: Any, answers: Iterable[tuple[str, Response]]) -> int:
+        """How many were not there before."""
+        return self._db.execute_many(
+            cursor,
+            """INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+               ON CONFLICT DO NOTHING""",
+            sorted(
+                ((key, time.time(), *response_row(response)) for key, response in answers),
+                key=lambda row: row[0],
+            ),
+        )
 
     def link(self, run_id: str, items: Sequence[tuple[int, int, str | None, str | None]]) -> None:
         """Make items of answers that are stored, or of errors: (position, sample, key, error)."""
@@ -348,6 +357,17 @@ class Store:
                     for key, verdict in sorted(verdicts, key=lambda pair: pair[0])
                 ],
             )
+
+    def verdicts(self, keys: Sequence[str], judge: str) -> dict[str, Verdict]:
+        """What ``judge`` made of the answers under these keys, where it judged them."""
+        return {
+            row[0]: verdict_of(row[1:])
+            for row in self._db.rows(
+                f"""SELECT v.response_key, {VERDICT_COLUMNS} FROM verdicts v
+                    WHERE v.judge = ? AND v.response_key IN ({_marks(keys)})""",
+                (judge, *keys),
+            )
+        }
 
     def unjudged(self, run: RunRecord) -> Iterator[tuple[str, str, Response]]:
         """(key, last user turn, response) of the run's answers that its judge has not judged."""
