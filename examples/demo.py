@@ -41,8 +41,8 @@ def main(folder: Path) -> None:
     print_runs(console, [shipped, prompted, newer])
 
     for number, title, run in (
-        (2, "What the operator's system prompt changed", prompted),
-        (3, "What the new version changed", newer),
+        (2, "What the new version changed", newer),
+        (3, "What the operator's system prompt changed", prompted),
     ):
         console.rule(f"{number}  {title}")
         comparison = shipped.compare(run)
