@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 # Two torch threads on two shared cores can be nine times slower than one.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-all test-inspect bench docs lint clean
+.PHONY: demo test test-all test-inspect bench docs refresh lint clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "overrefusal needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -47,6 +47,11 @@ bench: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/mkdocs build --strict
+
+# What the README and the docs show of the program: their outputs and pictures, made anew.
+refresh: $(VENV)/.dev
+	$(BIN)/python docs/_tools/commands.py --write
+	$(BIN)/python docs/_tools/pictures.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

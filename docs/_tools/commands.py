@@ -26,16 +26,18 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parent))
 
 import standin
-from pages import DOCS, Step, pages, steps
+from pages import DOCS, Step, page_name, pages, steps
 
 ROOT = DOCS.parent
 NOT_RUN = (
+    "make test",
+    "pip install .",
     "pip install overrefusal",
     "pip install 'overrefusal[local]'",
     "pip install 'overrefusal[inspect]'",
     "overrefusal suite fetch xstest",
 )
-"""Commands that cannot run without a network."""
+"""Commands that cannot run without a network, or, as `make test`, within a test."""
 _MENU = b"[q]uit"
 """What `calibrate` prints when it waits for a key."""
 _PORT = "http://127.0.0.1:8000"
@@ -103,6 +105,8 @@ def _environment(address: str, folder: Path) -> dict[str, str]:
     python = shlex.quote(sys.executable)
     scripts = {
         "python": f'exec {python} "$@"\n',
+        # `make demo` runs this once everything is installed.
+        "make": f'test "$*" = demo && exec {python} examples/demo.py\n',
         # The kinds whose address no variable sets are sent to the stand-in by an option.
         "overrefusal": f'case " $*" in *" anthropic/"*|*" google/"*|*" bedrock/"*) '
         f'set -- "$@" --base-url {address};; esac\nexec {python} -m overrefusal "$@"\n',
@@ -224,7 +228,7 @@ def main(arguments: list[str]) -> int:
     failed = False
     with standin.serve() as address:
         for path in pages():
-            page = path.relative_to(DOCS).as_posix()
+            page = page_name(path)
             if names and page not in names:
                 continue
             started = time.monotonic()

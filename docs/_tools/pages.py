@@ -1,4 +1,5 @@
-"""What a page of the docs asks to be run: its commands, files and Python, in the page's order.
+"""What a page asks to be run: its commands, files and Python, in the page's order. The pages are
+those of the docs, and the README.
 
 A comment before a fence says more about it than its language does:
 
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1]
+README = DOCS.parent / "README.md"
 _TOKEN = re.compile(
     r"^<!-- setup\n(?P<setup>.*?)\n-->$"
     r"|(?:^<!-- (?P<kind>file|run) (?P<options>[^\n]*?) -->\n)?"
@@ -41,7 +43,12 @@ class Step:
 
 def pages() -> list[Path]:
     """Every page, in a fixed order."""
-    return sorted(p for p in DOCS.rglob("*.md") if "_tools" not in p.parts)
+    return [*sorted(p for p in DOCS.rglob("*.md") if "_tools" not in p.parts), README]
+
+
+def page_name(path: Path) -> str:
+    """How a page is called: from the root of the docs, or the README by its name."""
+    return path.name if path == README else path.relative_to(DOCS).as_posix()
 
 
 def steps(path: Path) -> list[Step]:
@@ -50,7 +57,7 @@ def steps(path: Path) -> list[Step]:
 
 
 def _steps(path: Path, text: str) -> Iterator[Step]:
-    page = path.relative_to(DOCS).as_posix()
+    page = page_name(path)
     for found in _TOKEN.finditer(text):
         line = text[: found.start()].count("\n") + 1
         if found["setup"] is not None:

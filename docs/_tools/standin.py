@@ -1,7 +1,7 @@
 """A server on loopback that stands in for the providers while the docs' commands are run.
 
 Its answers are written for the purpose and say nothing about any model: those of the two recorded
-assistants in ``examples/``, and for prompts that these do not hold a stock sentence, a third of the
+assistants beside this file, and for prompts that these do not hold a stock sentence, a third of the
 suspicious ones declined. A system prompt turns it into the second assistant.
 """
 
@@ -19,7 +19,7 @@ from zlib import crc32
 from overrefusal import load_suite
 from overrefusal.records import Group
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+HERE = Path(__file__).parent
 ANSWER = (
     "Here is the short version. Start with the simplest cause and check it first. If that does not "
     "settle it, go on to the next, and write down what you changed. Two things help: take your "
@@ -54,7 +54,7 @@ class Assistant:
         self._groups = {p.text: (p.id, p.group) for p in load_suite("starter")}
         self._recorded = {}
         for version in (1, 2):
-            log = (EXAMPLES / f"assistant-v{version}.jsonl").read_text(encoding="utf-8")
+            log = (HERE / f"assistant-v{version}.jsonl").read_text(encoding="utf-8")
             for row in map(json.loads, log.splitlines()):
                 self._recorded[version, row["prompt"]] = row
 

@@ -9,7 +9,17 @@ def prompt(name, expected=Expected.ANSWER, **fields):
     return Prompt(name, (Message("user", f"Prompt {name}?"),), expected, **fields)
 
 
-def made_run(folder, answers, name="one", *, judge="rules/1", suite="exam", version="1", text="So"):
+def made_run(
+    folder,
+    answers,
+    name="one",
+    *,
+    judge="rules/1",
+    suite="exam",
+    version="1",
+    text="So",
+    model="replay/log.jsonl",
+):
     """A finished run in ``folder``: ``answers`` maps prompts to outcomes; ``None``: never asked."""
     store = Store(str(folder / "store.db"))
     exam = suite_of(suite, list(answers), version=version)
@@ -18,7 +28,7 @@ def made_run(folder, answers, name="one", *, judge="rules/1", suite="exam", vers
         fingerprint=f"{name}/{suite}/{judge}",
         suite=exam,
         judge=judge,
-        variant={"model": "replay/log.jsonl", "label": name},
+        variant={"model": model, "label": name},
         samples=1,
     )
     given = [(i, outcome) for i, outcome in enumerate(answers.values()) if outcome is not None]

@@ -3,8 +3,10 @@
 import json
 import re
 import shlex
+import subprocess
 import zlib
 from base64 import b64decode
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -12,7 +14,16 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overrefusal import Expected, Message, OverrefusalError, Prompt, Response, Verdict, suite_of
+from overrefusal import (
+    Expected,
+    Message,
+    OverrefusalError,
+    Pattern,
+    Prompt,
+    Response,
+    Verdict,
+    suite_of,
+)
 from overrefusal.cli import group
 from overrefusal.evaluation import evaluate
 from overrefusal.records import Evidence, Outcome
@@ -21,6 +32,7 @@ from overrefusal.reports.html.blocks import block
 from overrefusal.reports.html.reproduce import command_of, judge_spec
 from overrefusal.runs.run import Run
 from overrefusal.runs.store import Store
+from overrefusal.statistics import DECLINED, JUDGED
 from overrefusal.suites import load_suite
 from tests.reports.html_runs import HOSTILE, ByHeart, Doorman, hostile_run
 
@@ -74,6 +86,54 @@ def test_the_page_says_both_rates_with_intervals(runs, tmp_path):
         assert f"[{rate.low * 100:.1f}, {rate.high * 100:.1f}]" in text
     assert runs[1].record.suite_hash in text
     assert "No baseline was given" in text
+
+
+def test_the_first_sentence_says_how_both_sides_moved(runs, tmp_path):
+    older, newer = runs
+    write_html(tmp_path / "r.html", [newer], older)
+    text = Elements((tmp_path / "r.html").read_text("utf-8")).text
+    comparison = older.compare(newer)
+    over, harm = comparison.over_refusal, comparison.harmful_refusal
+    assert over.high < 0
+    assert harm.low < 0 < harm.high
+    moved, lost, low, high = (
+        f"{share * 100:+.1f}" for share in (over.difference, harm.difference, harm.low, harm.high)
+    )
+    assert (
+        f"Against older, it declines less of what it should answer ({moved} points) and shows no "
+        f"clear change in what it should refuse ({lost} points, anything from {low} to {high})."
+    ) in text
+    low, high = (round(bound * 100) for bound in newer.over_refusal.interval)
+    assert f"that it should answer, it declines {low} to {high};" in text
+    passed = newer.harmful_refusal.n - newer.harmful_refusal.k
+    assert f"prompts that should be refused. {passed} were not." in text
+
+
+def test_more_is_said_of_either_side(runs, tmp_path):
+    older, newer = runs
+    write_html(tmp_path / "r.html", [older], newer)
+    text = Elements((tmp_path / "r.html").read_text("utf-8")).text
+    moved = f"{-older.compare(newer).over_refusal.difference * 100:+.1f}"
+    assert f"it declines more of what it should answer ({moved} points)" in text
+
+
+def test_each_pattern_stands_beside_the_harmful_refusal_of_its_twins(runs, tmp_path):
+    run = runs[1]
+    write_html(tmp_path / "r.html", [run])
+    page = (tmp_path / "r.html").read_text("utf-8").replace("\xa0", " ")
+    items = {item.prompt.id: item for item in run.items()}
+    for pattern, name in ((Pattern.SURFACE_KEYWORD, "surface keyword"), (Pattern.DUAL_USE, "dual")):
+        twins = {
+            item.prompt.contrast_of
+            for item in items.values()
+            if item.prompt.pattern is pattern and item.prompt.contrast_of
+        }
+        judged = [items[twin] for twin in twins if items[twin].verdict.outcome in JUDGED]
+        declined = sum(item.verdict.outcome in DECLINED for item in judged)
+        assert 20 < len(judged) < 60
+        row = re.search(rf"<tr><th[^>]*><a[^>]*>{name}.*?</tr>", page)[0]
+        shown = re.findall(r">([\d.]+) %<.*?n = (\d+)<", row)
+        assert shown[1] == (f"{100 * declined / len(judged):.1f}", str(len(judged)))
 
 
 def test_every_prompt_and_response_is_in_the_blocks(runs, tmp_path):
@@ -223,7 +283,7 @@ def test_a_run_in_which_nothing_was_answered_yet(tmp_path):
     assert packed(page, "rows") == []
     text = Elements(page).text
     assert "No run has both rates" in text
-    assert "Conclusions about real models need real models" in text
+    assert "Bouncer is a test subject" in text
 
 
 def test_rates_corrected_by_people_stand_beside_the_judged_ones(tmp_path):
@@ -248,6 +308,42 @@ def test_rates_corrected_by_people_stand_beside_the_judged_ones(tmp_path):
 def test_the_command_that_reproduces_is_safe_to_paste(tmp_path):
     words = command_of(hostile_run(tmp_path / "h.db"))
     assert shlex.split(words)[:3] == ["overrefusal", "eval", "model " + HOSTILE]
+
+
+@pytest.mark.parametrize(
+    "system", ["Answer plainly.", "Two lines,\nit's 100 % ours; $HOME `id`.\n", "a\n\n"]
+)
+def test_the_command_writes_the_system_prompt_first(tmp_path, system):
+    suite = load_suite("starter", limit=2)
+    model = Doorman(suite, "m", (1, 0, 0))
+    run = evaluate(model, suite, judge=ByHeart(), store=tmp_path / "s.db", system=system)
+    write_html(tmp_path / "r.html", [run])
+    page = (tmp_path / "r.html").read_text("utf-8")
+    shown = unescape(re.search(r'reproduce"><code>(.*?)</code>', page, re.DOTALL)[1])
+    assert shown == command_of(run)
+    script = 'overrefusal() { echo "$@"; }\n' + shown
+    said = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert (tmp_path / f"system-{run.id}.txt").read_text() == system
+    assert said.stdout.startswith("eval doorman/m --suite starter --limit 2 --system system-")
+
+
+def test_a_system_prompt_that_cannot_be_shown_whole_is_left_to_a_file(tmp_path):
+    suite = load_suite("starter", limit=2)
+    for number, system in enumerate(("unseen\u200b", "two  spaces", "x" * 4001)):
+        model = Doorman(suite, f"m{number}", (1, 0, 0))
+        run = evaluate(model, suite, judge=ByHeart(), store=tmp_path / "s.db", system=system)
+        assert "--system SYSTEM_PROMPT_FILE" in command_of(run)
+        assert "\n" not in command_of(run)
+
+
+def test_what_all_runs_share_is_said_once(runs, tmp_path):
+    write_html(tmp_path / "r.html", runs)
+    text = Elements((tmp_path / "r.html").read_text("utf-8")).text
+    assert text.count(runs[0].record.suite_hash) == 1
+    assert text.count("doorman/older") > 0
+    assert text.count("doorman/newer") > 0
 
 
 def test_the_command_names_what_was_chosen(tmp_path):

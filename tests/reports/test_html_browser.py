@@ -8,6 +8,7 @@ import pytest
 from overrefusal.evaluation import evaluate
 from overrefusal.records import Outcome
 from overrefusal.reports.html import write_html
+from overrefusal.statistics import DECLINED, JUDGED
 from overrefusal.suites import load_suite
 from tests.conftest import REQUIRE_ALL
 from tests.reports.html_runs import ByHeart, Doorman, hostile_run
@@ -139,9 +140,40 @@ def test_a_filtered_view_can_be_linked_and_so_can_a_group(report, visit):
     tab.click("#groups a:text-is('plain (no pattern)')")
     plain = sum(item.prompt.group == "plain" for item in report.items)
     counted(tab, of_all(plain, report))
-    tab.click("#groups a:text-is('harmful prompts')")
+    tab.click("#groups a:text-is('all harmful prompts')")
     harmful = sum(item.prompt.expected == "refuse" for item in report.items)
     counted(tab, of_all(harmful, report))
+
+
+def test_the_headline_and_the_ready_made_views_lead_to_their_prompts(report, visit):
+    tab = visit(report.url)
+    harmful = [item for item in report.items if item.prompt.expected == "refuse"]
+    passed = [
+        item.prompt.id
+        for item in harmful
+        if item.verdict.outcome in JUDGED and item.verdict.outcome not in DECLINED
+    ]
+    tab.click(f"#rates a:text-is('{len(passed)} were not')")
+    counted(tab, of_all(len(passed), report))
+    assert tab.locator("#list .id").all_inner_texts() == passed[:50]
+    current = tab.locator("#views a[aria-current]")
+    assert current.inner_text() == f"harmful, not declined {len(passed)}"
+    declined = sum(
+        item.verdict.outcome in DECLINED
+        for item in report.items
+        if item.prompt.expected == "answer"
+    )
+    tab.click("#views a:has-text('harmless, declined')")
+    counted(tab, of_all(declined, report))
+    assert current.inner_text() == f"harmless, declined {declined}"
+    assert declined == report.newer.over_refusal.k
+    flips = len(report.older.compare(report.newer).flips)
+    tab.click(f"#views a:has-text('flipped {flips}')")
+    counted(tab, of_all(flips, report))
+    tab.select_option("select[name=run]", report.older.id)
+    older = report.older.over_refusal.k
+    tab.wait_for_selector(f"#views a:has-text('harmless, declined {older}')")
+    assert tab.locator("#views a:has-text('flipped')").count() == 0
 
 
 def test_it_sorts_by_probability_both_ways(report, visit):

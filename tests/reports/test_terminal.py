@@ -140,7 +140,7 @@ def test_a_gate_says_each_check_and_both_rates(tmp_path):
         failed_share=0.0,
         unfinished=["run"],
     )
-    text = printed(100, print_gate, result)
+    text = printed(100, print_gate, run, result)
     assert re.findall(r"^  (pass|FAIL)  (\w+)", text, re.MULTILINE) == [
         ("FAIL", "max_over_refusal"),
         ("pass", "max_error_share"),

@@ -122,7 +122,7 @@ def command(
     else:
         from overrefusal.reports.terminal import print_gate
 
-        print_gate(console(), result)
+        print_gate(console(), judged, result)
     context.exit(0 if result.passed else 1)
 
 

@@ -14,6 +14,7 @@ from overrefusal.reports.words import (
     headline,
     pattern_rates,
     rate_words,
+    subject_notice,
     unpaired_words,
     usage_words,
     visible,
@@ -45,6 +46,7 @@ def run_markdown(run: Run) -> str:
         f"Run `{record.id}`, suite {escaped(record.suite_name)} v{escaped(record.suite_version)} "
         f"({record.suite_size} prompts, `{record.suite_hash[:12]}`), judge "
         f"{escaped(record.judge)}",
+        *_notice(run),
         _table(
             ("", "rate [95 % interval]", ""),
             (
@@ -104,7 +106,8 @@ def runs_markdown(runs: Sequence[Run]) -> str:
             for run in runs
         ),
     )
-    return "\n\n".join([table, f"★ {meaning}", *(run_markdown(run) for run in runs)])
+    each = [run_markdown(run) for run in runs]
+    return "\n\n".join([*_notice(*runs), table, f"★ {meaning}", *each])
 
 
 def comparison_markdown(before: Run, after: Run, comparison: Comparison, limit: int) -> str:
@@ -112,6 +115,7 @@ def comparison_markdown(before: Run, after: Run, comparison: Comparison, limit: 
     parts = [
         f"## {escaped(before.name)} → {escaped(after.name)}",
         f"Runs `{before.id}` and `{after.id}`",
+        *_notice(before, after),
     ]
     groups = flip_groups(comparison)
     if not groups:
@@ -159,7 +163,12 @@ def gate_markdown(run: Run, result: GateResult) -> str:
         ((rate_words(result.over_refusal), rate_words(result.harmful_refusal)),),
     )
     about = f"{escaped(run.name)}, run `{run.id}`, suite {escaped(run.record.suite_name)}"
-    return "\n\n".join((title, about, checks, rates)) + "\n"
+    return "\n\n".join((title, about, *_notice(run), checks, rates)) + "\n"
+
+
+def _notice(*runs: Run) -> list[str]:
+    notice = subject_notice(runs)
+    return [f"*{escaped(notice, 400)}*"] if notice else []
 
 
 def _patterns(patterns: Mapping[str, Rate]) -> str:

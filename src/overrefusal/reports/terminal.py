@@ -20,6 +20,7 @@ from overrefusal.reports.words import (
     pattern_rates,
     percent,
     rate_words,
+    subject_notice,
     unpaired_words,
     usage_words,
     visible,
@@ -56,6 +57,7 @@ def print_run(console: Console, run: Run) -> None:
             style="dim",
         )
     )
+    _print_notice(console, run)
     over, harmful = headline(run)
     console.print()
     for name, rate, words in (
@@ -128,6 +130,7 @@ def print_runs(console: Console, runs: Sequence[Run]) -> None:
         table.add_row("*" if run.id in best else "", run.id, *names, *rates)
     console.print(table)
     console.print(Text(f"* {meaning}", style="dim"))
+    _print_notice(console, *runs)
 
 
 def print_comparison(
@@ -143,6 +146,7 @@ def print_comparison(
             (f" {after.id}", "dim"),
         )
     )
+    _print_notice(console, before, after)
     console.print()
     groups = flip_groups(comparison)
     if not groups:
@@ -179,8 +183,9 @@ def print_comparison(
         console.print(Text(f"  {left_out}", style="dim"))
 
 
-def print_gate(console: Console, result: GateResult) -> None:
-    """Each check of a gate, and the outcome."""
+def print_gate(console: Console, run: Run, result: GateResult) -> None:
+    """Each check of a gate on ``run``, and the outcome."""
+    _print_notice(console, run)
     for check in result.checks:
         mark, style = ("pass", "green") if check.passed else ("FAIL", "bold red")
         console.print(Text.assemble((f"  {mark}  ", style), f"{check.name}: {check.why}"))
@@ -192,6 +197,11 @@ def print_gate(console: Console, result: GateResult) -> None:
     )
     verdict, style = ("gate passed", "green") if result.passed else ("gate failed", "red")
     console.print(Text(verdict, style=f"bold {style}"))
+
+
+def _print_notice(console: Console, *runs: Run) -> None:
+    if notice := subject_notice(runs):
+        console.print(Text(notice, style="yellow"))
 
 
 def _difference_cells(difference: Difference) -> tuple[str, str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from overrefusal.runs.run import Run
 from overrefusal.statistics import (
@@ -36,6 +36,9 @@ PATTERNS = {
     "persona_fiction": "persona and fiction",
     ABSENT: "plain (no pattern)",
 }
+_TEST_SUBJECT = (
+    "Bouncer is a test subject, trained to over-refuse; its figures say nothing about real models."
+)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -163,6 +166,12 @@ def usage_words(run: Run) -> str | None:
         return None
     words = f"{usage['input_tokens'] or 0:,} tokens in, {usage['output_tokens'] or 0:,} out"
     return words if usage["cost_usd"] is None else f"{words}, {usage['cost_usd']:.2f} USD"
+
+
+def subject_notice(runs: Iterable[Run]) -> str | None:
+    """What stands over every report in which Bouncer sat the exam; ``None`` for other models."""
+    names = {str(run.record.variant.get("model", "")).partition(":")[0] for run in runs}
+    return _TEST_SUBJECT if "bouncer" in names else None
 
 
 def caveats(run: Run) -> list[str]:

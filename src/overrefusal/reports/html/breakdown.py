@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from overrefusal.reports.html.charts import rate_bar
+from overrefusal.reports.html.index import Index
 from overrefusal.reports.html.markup import browse_link, escaped, rate_cell
 from overrefusal.reports.html.subjects import Subject
 from overrefusal.reports.words import PATTERNS, worst_first
@@ -27,12 +28,13 @@ class _Group:
     """Over-refusal and harmful refusal by run."""
 
 
-def breakdowns(subjects: Sequence[Subject]) -> str:
+def breakdowns(subjects: Sequence[Subject], index: Index) -> str:
     """A table for each of the three, where a run has more than one group."""
     shown = _shown(subjects)
+    twins = [index.twin_rates(subjects.index(subject)) for subject in shown]
     rates = [subject.run.rates for subject in shown]
     tables = [
-        ("Pattern", _patterns([rate.by_pattern for rate in rates])),
+        ("Pattern", _patterns([rate.by_pattern for rate in rates], twins)),
         ("Category", _both("category", [rate.by_category for rate in rates])),
         ("Language", _both("language", [rate.by_language for rate in rates])),
     ]
@@ -70,17 +72,23 @@ def _both(facet: str, runs: Sequence[Mapping[str, Sides]]) -> list[_Group]:
     ]
 
 
-def _patterns(runs: Sequence[Mapping[str, Sides]]) -> list[_Group]:
-    """Over-refusal by pattern; harmful prompts, which carry none, are a group of their own."""
+def _patterns(
+    runs: Sequence[Mapping[str, Sides]], twins: Sequence[Mapping[str, Rate]]
+) -> list[_Group]:
+    """Over-refusal by pattern beside harmful refusal of these prompts' twins.
+
+    Harmful prompts, which carry no pattern, are also a group of their own.
+    """
     groups = []
     for name, _ in worst_first(runs[0]):
         label = browse_link(escape(PATTERNS.get(name, name)), pattern=name, side="answer")
         rates = [run[name].over_refusal if name in run else None for run in runs]
         if any(rate and rate.n for rate in rates):
-            groups.append(_Group(label, [(rate, None) for rate in rates]))
+            harm = [rate.get("" if name == ABSENT else name) for rate in twins]
+            groups.append(_Group(label, list(zip(rates, harm, strict=True))))
     harmful = [run[ABSENT].harmful_refusal if ABSENT in run else None for run in runs]
     if groups and any(rate and rate.n for rate in harmful):
-        label = browse_link("harmful prompts", side="refuse")
+        label = browse_link("all harmful prompts", side="refuse")
         groups.append(_Group(label, [(None, rate) for rate in harmful]))
     return groups
 
@@ -88,9 +96,10 @@ def _patterns(runs: Sequence[Mapping[str, Sides]]) -> list[_Group]:
 def _table(title: str, groups: Sequence[_Group], subjects: Sequence[Subject]) -> str:
     at_once = min(12, _LINES // len(subjects))
     bodies = [_body(group, subjects) for group in groups]
+    of_twins = " of their twins" if title == "Pattern" else ""
     head = (
         f'<thead><tr><th scope="col">{title}</th><th scope="col">Over-refusal</th>'
-        '<th scope="col">Harmful refusal</th></tr></thead>'
+        f'<th scope="col">Harmful refusal{of_twins}</th></tr></thead>'
     )
     caption = f'<caption class="away">Rates by {title.lower()}</caption>'
     table = f'<table class="breakdown">{caption}{head}{"".join(bodies[:at_once])}</table>'
@@ -120,4 +129,4 @@ def _cells(rates: tuple[Rate | None, Rate | None]) -> str:
 def _cell(rate: Rate | None, side: str) -> str:
     if rate is None or rate.estimate is None:
         return '<span class="soft">–</span>'
-    return f"{rate_cell(rate)}{rate_bar(rate, side)}"
+    return f'<div class="meter">{rate_bar(rate, side)}<div>{rate_cell(rate)}</div></div>'

@@ -27,6 +27,21 @@ def rate_bar(rate: Rate, side: str) -> str:
     )
 
 
+def shares_bar(parts: Sequence[tuple[str, int]]) -> str:
+    """Counts as parts of one bar, each of the class that is its name. Hidden from screen readers:
+    the counts stand below it."""
+    total = sum(count for _, count in parts)
+    rects, at = [], 0.0
+    for name, count in parts:
+        width = 100 * count / total if total else 0.0
+        rects.append(f'<rect class="{name}" x="{at:.2f}" y="0" width="{width:.2f}" height="8"/>')
+        at += width
+    return (
+        '<svg class="shares" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+        f"{''.join(rects)}</svg>"
+    )
+
+
 def histogram(answer: Sequence[int], refuse: Sequence[int], label: str) -> str:
     """Refusal probabilities of both sides, mirrored: over-refusal upwards, harmful downwards.
 
@@ -142,9 +157,9 @@ def _grid(across: Sequence[float], down: Sequence[float]) -> str:
     middle = _TOP + _HEIGHT / 2
     parts.append(
         f'<text class="name" x="{_LEFT + _WIDTH / 2}" y="{_TOP + _HEIGHT + 46}">'
-        "over-refusal, % of responses (should be answered)</text>"
+        "over-refusal, % of responses</text>"
         f'<text class="name" transform="translate(16 {middle}) rotate(-90)">'
-        "harmful refusal, % of responses (should be refused)</text>"
+        "harmful refusal, % of responses</text>"
         f'<text class="corner" x="{_LEFT}" y="15">↖ better</text>'
     )
     return "".join(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from overrefusal.records import Actor, Expected, Outcome
 from overrefusal.reports.html.rows import Row
 from overrefusal.runs.rows import Item
-from overrefusal.statistics import DECLINED, JUDGED
+from overrefusal.statistics import DECLINED, JUDGED, Rate, rate_of
 
 LETTERS = {
     Outcome.COMPLIED: "c",
@@ -126,12 +126,27 @@ class Index:
                 counts[one, two] += 1
         return counts
 
-    def _declined(self, run: int, row: int) -> bool | None:
-        """Whether at least half of the judged samples were declined."""
+    def twin_rates(self, run: int) -> dict[str, Rate]:
+        """Harmful refusal of the twins of the benign prompts of each pattern, by its name."""
+        patterns = self._facets["pattern"]
+        twins: dict[str, set[int]] = defaultdict(set)
+        for benign, harmful in self.pairs():
+            twins[patterns.name(benign)].add(harmful)
+        return {
+            pattern: rate_of(Counter(self._share(run, row) for row in rows))
+            for pattern, rows in twins.items()
+        }
+
+    def _share(self, run: int, row: int) -> tuple[int, int]:
+        """``(declined, judged)`` among the samples of a row."""
         width = self._samples[run]
         letters = self._outcomes[run][row * width : (row + 1) * width].decode()
-        judged = sum(letters.count(LETTERS[outcome]) for outcome in JUDGED)
         declined = sum(letters.count(LETTERS[outcome]) for outcome in DECLINED)
+        return declined, sum(letters.count(LETTERS[outcome]) for outcome in JUDGED)
+
+    def _declined(self, run: int, row: int) -> bool | None:
+        """Whether at least half of the judged samples were declined."""
+        declined, judged = self._share(run, row)
         return 2 * declined >= judged if judged else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -156,6 +171,9 @@ class _Facet:
 
     def add(self, name: str) -> None:
         self._column.append(self._numbers.setdefault(name, len(self._numbers)))
+
+    def name(self, row: int) -> str:
+        return list(self._numbers)[self._column[row]]
 
     def to_dict(self) -> dict[str, Any]:
         return {"names": list(self._numbers), "rows": self._column}

@@ -7,8 +7,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from overrefusal.reports.words import visible
 from overrefusal.runs.run import Run
 
+LINE = 4000
+"""Characters of a line of the command that are shown."""
 _OPTIONS = ("temperature", "top_p", "max_tokens", "seed")
 
 
@@ -41,7 +44,10 @@ def settings_of(run: Run) -> list[tuple[str, str]]:
 
 
 def command_of(run: Run) -> str:
-    """The shell command to run; untrusted values in it are quoted for a POSIX shell."""
+    """The shell command to run, a line of its own before it where a system prompt must be on disk.
+
+    Untrusted values in it are quoted for a POSIX shell.
+    """
     record, variant = run.record, run.record.variant
     if record.parent:
         return shlex.join(
@@ -49,7 +55,13 @@ def command_of(run: Run) -> str:
         )
     words = ["overrefusal", "eval", str(variant.get("model", "")), *_suite(record.suite_name)]
     words += _base_url(variant)
-    if variant.get("system"):
+    system, before = str(variant.get("system") or ""), ""
+    if system and _shown_whole(system):
+        file = f"system-{record.id}.txt"
+        text, newline = system.removesuffix("\n"), "\\n" if system.endswith("\n") else ""
+        before = f"printf '%s{newline}' {shlex.quote(text)} > {file}\n"
+        words += ["--system", file]
+    elif system:
         words += ["--system", "SYSTEM_PROMPT_FILE"]
     sampling = _sampling(variant)
     for name in _OPTIONS:
@@ -57,7 +69,12 @@ def command_of(run: Run) -> str:
             words += [f"--{name.replace('_', '-')}", str(sampling[name])]
     if record.samples > 1:
         words += ["--samples", str(record.samples)]
-    return shlex.join([*words, "--judge", judge_spec(record.judge)])
+    return before + shlex.join([*words, "--judge", judge_spec(record.judge)])
+
+
+def _shown_whole(text: str) -> bool:
+    """Whether a page that shows untrusted text line by line shows every character of ``text``."""
+    return all(visible(line, LINE) == line for line in text.split("\n"))
 
 
 def _suite(name: str) -> list[str]:

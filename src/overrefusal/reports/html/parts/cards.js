@@ -81,7 +81,7 @@ class Cards {
       el("p", { class: "who" }, `${label} `, ...badges(data, row, run)),
       el("p", { class: "asked", dir: "auto" }, ...excerpt(lastTurn(content), [], 400)),
       el("p", { class: "said clamp", dir: "auto" }, ...clipped(sample)),
-      el("p", { class: "who" }, el("a", { href: linkTo(data, row, run) }, "all of it", el("span", { class: "away" }, ` (${safe(content.id).slice(0, 80)})`))));
+      el("p", { class: "who" }, el("a", { href: linkTo(data, row, run) }, "open it", el("span", { class: "away" }, ` (${safe(content.id).slice(0, 80)})`))));
   }
 }
 

@@ -13,6 +13,16 @@ const PAIRS = {
   lax: "both answered",
   reversed: "the wrong one declined",
 };
+// What an answer can be besides one outcome: a word for several of them.
+const GROUPED = { declined: "declined (refused or partial)", answered: "not declined" };
+// The questions that most readers come with.
+const VIEWS = [
+  ["all", {}],
+  ["harmless, declined", { side: "answer", outcome: "declined" }],
+  ["harmful, not declined", { side: "refuse", outcome: "answered" }],
+  ["flipped", { flip: "any" }],
+  ["judge unsure", { sure: "no" }],
+];
 const CHOICES = ["run", "side", "outcome", "pattern", "category", "language", "flip", "pair", "sure", "q", "sort", "page"];
 
 class Filters {
@@ -46,11 +56,19 @@ class Filters {
 
   // Row numbers that fit all choices but the search, sorted.
   rows() {
-    const { data, chosen, run } = this;
+    return this.sorted(this.fitting(this.chosen));
+  }
+
+  fitting(chosen) {
+    const { data, run } = this;
     const letter = Object.keys(OUTCOMES).find((key) => OUTCOMES[key] === chosen.outcome);
     const tests = [];
     if (chosen.side) tests.push((row) => data.expected(row) === chosen.side);
     if (letter) tests.push((row) => data.letters(row, run).includes(letter));
+    if (Object.hasOwn(GROUPED, chosen.outcome ?? "")) {
+      const wanted = [...JUDGED].filter((one) => DECLINED.includes(one) === (chosen.outcome === "declined"));
+      tests.push((row) => wanted.some((one) => data.letters(row, run).includes(one)));
+    }
     for (const name of ["pattern", "category", "language"]) {
       if (chosen[name] === undefined || chosen[name] === "") continue;
       const wanted = data.index[name].names.indexOf(chosen[name] === ABSENT ? "" : chosen[name]);
@@ -70,7 +88,7 @@ class Filters {
     for (let row = 0; row < data.size; row++) {
       if (data.letters(row, run) && tests.every((test) => test(row))) found.push(row);
     }
-    return this.sorted(found);
+    return found;
   }
 
   sorted(rows) {

@@ -21,7 +21,29 @@ class Table {
     this.pager = document.getElementById("pager");
     this.head = document.querySelector("#list thead tr");
     this.body = document.querySelector("#list tbody");
+    this.views = document.getElementById("views");
     this.buildForm();
+  }
+
+  // Links to the ready-made views of the chosen run, each with how many prompts it holds.
+  showViews() {
+    const { data, filters } = this;
+    if (this.viewed !== filters.run) {
+      this.viewed = filters.run;
+      const run = data.runs[filters.run].id;
+      const links = VIEWS
+        .map(([words, choices]) => [words, choices, filters.fitting(choices).length])
+        .filter(([words, , n]) => n || words !== "flipped" && words !== "judge unsure")
+        .map(([words, choices, n]) => el("a", { href: `#${new URLSearchParams({ run, ...choices })}` },
+          words, el("span", { class: "n" }, ` ${n.toLocaleString("en")}`)));
+      this.views.replaceChildren(...links);
+    }
+    const { sort, page, ...chosen } = filters.chosen;
+    const here = `#${new URLSearchParams({ run: data.runs[filters.run].id, ...chosen })}`;
+    for (const link of this.views.children) {
+      if (link.getAttribute("href") === here) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
   }
 
   buildForm() {
@@ -31,7 +53,7 @@ class Table {
     const names = (facet) => data.index[facet].names
       .map((name) => [name || ABSENT, words(facet, name)])
       .sort((a, b) => a[1].localeCompare(b[1]));
-    const outcomes = Object.values(OUTCOMES).map((name) => [name, name]);
+    const outcomes = [...Object.entries(GROUPED), ...Object.values(OUTCOMES).map((name) => [name, name])];
     const search = el("input", { type: "search", name: "q", id: "search", autocomplete: "off", spellcheck: "false" });
     this.form.append(el("label", { class: "wide" }, "Search prompts and responses", search));
     if (data.runs.length > 1) {
@@ -82,6 +104,7 @@ class Table {
       const value = filters.chosen[field.name] ?? "";
       if (field.value !== value) field.value = value;
     }
+    this.showViews();
     const candidates = filters.rows();
     const found = await filters.search(candidates, (some, share) => {
       this.show(some, `searched ${Math.round(100 * share)} %, ${some.length.toLocaleString("en")} found so far`);
