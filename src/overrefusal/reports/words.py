@@ -219,6 +219,13 @@ def visible(text: str, width: int = 80) -> str:
     return shown if len(shown) <= width else shown[: width - 1] + "…"
 
 
+def readable(text: str) -> str:
+    """Untrusted text whose lines stay: no control, direction or unseen characters, each of them
+    replaced by one, so that places in it stay too.
+    """
+    return "\n".join(_UNSEEN.sub("\N{REPLACEMENT CHARACTER}", line) for line in text.split("\n"))
+
+
 def _ids(ids: tuple[str, ...]) -> str:
     shown = ", ".join(visible(i, 40) for i in ids[:5])
     more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""

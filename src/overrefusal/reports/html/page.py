@@ -13,8 +13,10 @@ from shutil import copyfileobj
 from tempfile import TemporaryFile
 from typing import IO
 
+from overrefusal.diagnosis import Report
 from overrefusal.files import valid, whole
 from overrefusal.reports.html.blocks import ROWS, block, row_data
+from overrefusal.reports.html.diagnosis import diagnosis_link, diagnosis_section
 from overrefusal.reports.html.index import Index
 from overrefusal.reports.html.markup import escaped
 from overrefusal.reports.html.rows import rows
@@ -23,14 +25,30 @@ from overrefusal.reports.html.summary import summary
 from overrefusal.runs.run import Run
 from overrefusal.statistics import Comparison
 
-_SCRIPTS = ("data.js", "text.js", "filters.js", "table.js", "detail.js", "cards.js", "main.js")
+_SCRIPTS = (
+    "data.js",
+    "text.js",
+    "filters.js",
+    "table.js",
+    "detail.js",
+    "cards.js",
+    "diagnosis.js",
+    "main.js",
+)
+_STYLES = ("report.css", "diagnosis.css")
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 
-def write_html(path: Path, runs: Sequence[Run], baseline: Run | None = None) -> None:
+def write_html(
+    path: Path,
+    runs: Sequence[Run],
+    baseline: Run | None = None,
+    diagnosis: Report | None = None,
+) -> None:
     """Write the report of ``runs``, the first of them as the page's subject, to ``path``.
 
-    With ``baseline`` every other run is compared with it, prompt by prompt. The page holds all
+    With ``baseline`` every other run is compared with it, prompt by prompt; ``diagnosis`` adds why
+    one of the runs declined. The page holds all
     prompts and responses and asks nothing of any network. It is written whole or not at all, and
     the memory this takes does not grow with the length of the texts.
 
@@ -38,10 +56,12 @@ def write_html(path: Path, runs: Sequence[Run], baseline: Run | None = None) -> 
     comparable with the baseline's.
     """
     with whole(path) as temporary, temporary.open("wb") as out:
-        _write(out, runs, baseline)
+        _write(out, runs, baseline, diagnosis)
 
 
-def _write(out: IO[bytes], runs: Sequence[Run], baseline: Run | None) -> None:
+def _write(
+    out: IO[bytes], runs: Sequence[Run], baseline: Run | None, diagnosis: Report | None
+) -> None:
     subjects = _subjects(runs, baseline)
     flips: list[dict[str, int]] = [
         {
@@ -56,13 +76,15 @@ def _write(out: IO[bytes], runs: Sequence[Run], baseline: Run | None) -> None:
         while chunk := list(islice(data, ROWS)):
             spool.write(block("rows", chunk))
         spool.seek(0)
-        style, script = _part("report.css"), _script()
+        style, script = "".join(map(_part, _STYLES)), _script()
         slots = {
             "title": escaped(f"Over-refusal: {subjects[0].run.name}"),
             "style_hash": _hash(style),
             "script_hash": _hash(script),
             "style": style,
             "script": script,
+            "diagnosis": diagnosis_section(diagnosis),
+            "diagnosis_link": diagnosis_link(diagnosis),
             **summary(subjects, index),
         }
         columns = {

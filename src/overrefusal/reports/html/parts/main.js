@@ -59,6 +59,7 @@ function startKeys(table, detail) {
 
 async function start() {
   startTheme();
+  startDiagnosis();
   const data = await Data.load();
   const filters = new Filters(data);
   const table = new Table(data, filters);
