@@ -12,10 +12,9 @@ from overrefusal.diagnosis import Diagnosis, Report
 from overrefusal.diagnosis.findings import Hinge, Kind, Mend, Status
 from overrefusal.diagnosis.grouping import Share, Trigger, without
 from overrefusal.diagnosis.search import Change
-from overrefusal.reports.words import PATTERNS, percent, rate_words, visible
+from overrefusal.reports.words import PATTERNS, percent, rate_words, readable, visible
 
 _ROWS = 10
-_LONG = 100_000
 
 CHANGES = {
     Change.PLAINER: "replaced by a plainer word",
@@ -156,14 +155,12 @@ def _print_one(console: Console, diagnosis: Diagnosis) -> None:
     at = 0
     for start in sorted(spans):
         span = spans[start]
-        shown.append(visible(text[at:start] + "|", _LONG)[:-1] if text[at:start] else "")
-        if text[at:start].endswith(" "):
-            shown.append(" ")
-        shown.append(visible(span.text, _LONG), style="bold red")
+        if start < at:
+            continue
+        shown.append(_inline(text[at:start]))
+        shown.append(_inline(span.text), style="bold red")
         at = span.end
-        if text[at : at + 1] == " ":
-            shown.append(" ")
-    shown.append(visible(text[at:], _LONG))
+    shown.append(_inline(text[at:]))
     console.print(Text(visible(diagnosis.prompt.id, 40), style="bold"), diagnosis.outcome.value)
     console.print(shown)
     console.print()
@@ -191,6 +188,11 @@ def _print_one(console: Console, diagnosis: Diagnosis) -> None:
         Text(f"  {queries.words} questions for the words, {queries.mends} for what helps", "dim")
     )
     console.print()
+
+
+def _inline(text: str) -> str:
+    """Untrusted text for the middle of a line."""
+    return readable(text).replace("\n", " ")
 
 
 def _print_triggers(console: Console, report: Report) -> None:
