@@ -26,7 +26,9 @@ def rows():
 
 
 def topical(words):
-    return {fold(w, "en") for w in re.findall(r"[\w'’-]+", words) if w.lower() not in lexicon("en").stop}
+    return {
+        fold(w, "en") for w in re.findall(r"[\w'’-]+", words) if w.lower() not in lexicon("en").stop
+    }
 
 
 @pytest.fixture(scope="module")

@@ -70,8 +70,10 @@ def card(figures: dict[str, Any], version: str) -> str:
         "",
         "| probability from | n | said | right |",
         "|---|---|---|---|",
-        *(f"| {low:.1f} | {n} | {said:.3f} | {right:.3f} |" for low, n, said, right in
-          figures["bins"]),
+        *(
+            f"| {low:.1f} | {n} | {said:.3f} | {right:.3f} |"
+            for low, n, said, right in figures["bins"]
+        ),
         "",
         "## Limits",
         "",

@@ -171,8 +171,9 @@ def main() -> None:
     for seed in SEEDS:
         runs.append(cross_validated(prompts, own, data, seed))
         right = runs[-1].argmax(1) == data.labels
-        print(f"seed {seed}: {right.mean():.3f}, English {right[english].mean():.3f}",
-              file=sys.stderr)
+        print(
+            f"seed {seed}: {right.mean():.3f}, English {right[english].mean():.3f}", file=sys.stderr
+        )
         if args.measure:
             break
     alone = fit(own)
@@ -209,8 +210,12 @@ def measured(prompts: list[Prompt], labels: Any, runs: list[Any], factor: float)
         inside = (top >= low) & (top < low + 0.1 + 1e-9 * (low > 0.85))
         if inside.any():
             bins.append(
-                (float(low), int(inside.sum()), float(top[inside].mean()),
-                 float(right[inside].mean()))
+                (
+                    float(low),
+                    int(inside.sum()),
+                    float(top[inside].mean()),
+                    float(right[inside].mean()),
+                )
             )
     return {
         "accuracy": float(right.mean()),

@@ -63,9 +63,7 @@ def command(
     from overrefusal.evaluation import Connection, load_run
 
     loaded = load_run(run, store)
-    connection = Connection(
-        base_url=options["base_url"], concurrency=options["concurrency"]
-    )
+    connection = Connection(base_url=options["base_url"], concurrency=options["concurrency"])
     update, stop = progress_printer("diagnose")
     try:
         report = diagnose(

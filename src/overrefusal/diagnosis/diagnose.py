@@ -10,7 +10,15 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from overrefusal.diagnosis.asking import Asker
-from overrefusal.diagnosis.findings import Diagnosis, Guess, Queries, Span, Status, Weight
+from overrefusal.diagnosis.findings import (
+    Diagnosis,
+    Guess,
+    Mend,
+    Queries,
+    Span,
+    Status,
+    Weight,
+)
 from overrefusal.diagnosis.grouping import Helped, Share, Trigger, helped, shares, triggers
 from overrefusal.diagnosis.grouping import without as rate_without
 from overrefusal.diagnosis.hinges import BUDGET, DECLINED, Hinges
@@ -109,7 +117,7 @@ async def diagnose_async(
     mend: bool = True,
     limit: int | None = None,
     seed: int = 0,
-    connection: Connection = Connection(),
+    connection: Connection = Connection(),  # noqa: B008 - frozen
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Why the model of ``run`` declined what it should answer: patterns, words, what would help.
@@ -206,7 +214,8 @@ async def _diagnosed(
 ) -> Diagnosis:
     lex = lexicon(prompt.language)
     found = units(prompt.text, lex)
-    weights, order = (), None
+    weights: tuple[Weight, ...] = ()
+    order = None
     if gradients is not None:
         values = await asyncio.to_thread(gradients.of, prompt, found)
         order = sorted(range(len(found)), key=lambda i: -values[i])
@@ -216,7 +225,7 @@ async def _diagnosed(
     search = Hinges(asker, prompt, found, lex, budget=budget, order=order)
     status, hinges = await search.find()
     mender = Mender(asker, prompt, twin, lex)
-    mends = ()
+    mends: tuple[Mend, ...] = ()
     if mend and status in (Status.FOUND, Status.NONE_FOUND):
         mends = await mender.tried(prompt.pattern or guess.pattern, hinges, found)
     return Diagnosis(

@@ -1,11 +1,10 @@
-"""The diagnoses of a run together: the words that many refusals hang on, and what helps how often."""
+"""The diagnoses of a run together: the words that many refusals hang on, what helps how often."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from overrefusal.diagnosis.findings import Diagnosis, Kind, Status
 from overrefusal.diagnosis.words import fold
@@ -142,8 +141,3 @@ def without(over_refusal: Rate, trigger: Trigger) -> Rate | None:
 def _pattern(diagnosis: Diagnosis) -> str:
     pattern = diagnosis.pattern
     return pattern.value if pattern else UNKNOWN
-
-
-def as_dicts(rows: Sequence[Any]) -> list[dict[str, Any]]:
-    """Frozen rows as plain values."""
-    return [asdict(row) for row in rows]

@@ -54,9 +54,7 @@ class Hinges:
             return Status.FAILED, ()
         if self.control.outcome not in DECLINED:
             return Status.UNSTEADY, ()
-        plain = frozenset(
-            i for i, unit in enumerate(self._units) if plainer(unit, self._lexicon)
-        )
+        plain = frozenset(i for i, unit in enumerate(self._units) if plainer(unit, self._lexicon))
         found = await search(self._order, plain, self._flips, self._confirmed)
         hinges = []
         for finding in found:

@@ -1,15 +1,18 @@
 """The word lists under ``lexicon/``, one file a language.
 
 A file has sections ``[name]``. ``stop`` are words that carry no topic, ``particles`` those that
-belong to the verb before them, ``alarm`` stems of words that sound alarming, ``plain`` plainer
-words for some of these, ``neutral`` stand-ins by the kind of word, ``purpose:PATTERN`` sentences of
-a stated purpose, and ``operator`` sentences of a system prompt.
+belong to the verb before them, ``endings`` what a word loses when its forms are counted as one,
+longer ones first, ``infinitives`` the endings of verbs, ``determiners`` what stands before a noun
+and ``before_verb`` before a verb, ``articles`` the gender that an article shows, ``alarm`` stems of
+words that sound alarming, ``plain`` plainer words for some of these, ``neutral`` stand-ins by the
+kind of word, ``purpose:PATTERN`` sentences of a stated purpose, and ``operator`` sentences of a
+system prompt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
@@ -29,12 +32,17 @@ class Lexicon:
     particles: frozenset[str] = frozenset()
     alarm: tuple[str, ...] = ()
     """Stems; a word that begins with one sounds alarming."""
-    plain: Mapping[str, tuple[str, ...]] = ()  # type: ignore[assignment]
+    plain: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Plainer words for a word or phrase in lower case."""
-    neutral: Mapping[str, tuple[str, ...]] = ()  # type: ignore[assignment]
+    neutral: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Stand-ins by kind of word."""
-    purposes: Mapping[Pattern, str] = ()  # type: ignore[assignment]
+    purposes: Mapping[Pattern, str] = field(default_factory=dict)
     operator: tuple[str, ...] = ()
+    endings: tuple[str, ...] = ()
+    infinitives: tuple[str, ...] = ()
+    determiners: frozenset[str] = frozenset()
+    before_verb: frozenset[str] = frozenset()
+    articles: Mapping[str, str] = field(default_factory=dict)
 
     def alarming(self, word: str) -> bool:
         """Whether ``word`` begins with a stem that sounds alarming."""
@@ -53,7 +61,7 @@ def lexicon(language: str) -> Lexicon:
 @cache
 def _load(language: str) -> Lexicon:
     if language not in LANGUAGES:
-        return Lexicon(language, plain={}, neutral={}, purposes={})
+        return Lexicon(language)
     text = (files("overrefusal.diagnosis") / "lexicon" / f"{language}.txt").read_text("utf-8")
     sections: dict[str, list[str]] = {}
     for line in text.splitlines():
@@ -78,4 +86,9 @@ def _load(language: str) -> Lexicon:
         pairs("neutral"),
         {pattern: sections[f"purpose:{pattern.value}"][0] for pattern in Pattern},
         tuple(sections["operator"]),
+        tuple(words("endings")),
+        tuple(words("infinitives")),
+        frozenset(words("determiners")),
+        frozenset(words("before_verb")),
+        {article: gender for article, (gender,) in pairs("articles").items()},
     )

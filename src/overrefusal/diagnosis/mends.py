@@ -23,9 +23,7 @@ class Mender:
     twin is no longer refused.
     """
 
-    def __init__(
-        self, asker: Asker, prompt: Prompt, twin: Prompt | None, lexicon: Lexicon
-    ) -> None:
+    def __init__(self, asker: Asker, prompt: Prompt, twin: Prompt | None, lexicon: Lexicon) -> None:
         self._asker = asker
         self._prompt = prompt
         self._twin = twin

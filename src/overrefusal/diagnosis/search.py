@@ -1,10 +1,10 @@
 """The search for the words that a refusal hangs on: group testing under a query budget.
 
 Black box: a change of the prompt is asked, and only a change that was seen to turn the refusal into
-an answer, twice, is a finding. The most suspicious unit is tried alone, for most refusals hang on one word;
-then ever more of the suspicious ones together until the model answers, and of these a minimal set
-is sought by leaving out halves, as in adaptive group testing (Hwang 1972) with the preferred
-explanations of QuickXplain (Junker 2004).
+an answer, twice, is a finding. The most suspicious unit is tried alone, for most refusals hang on
+one word; then ever more of the suspicious ones together until the model answers, and of these a
+minimal set is sought by leaving out halves, as in adaptive group testing (Hwang 1972) with the
+preferred explanations of QuickXplain (Junker 2004).
 """
 
 from __future__ import annotations

@@ -8,21 +8,6 @@ from overrefusal.diagnosis.lexicon import Lexicon
 from overrefusal.diagnosis.words import Unit, is_name
 
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
-_EN_DETERMINERS = frozenset(
-    "a an the this that these those my your his her its our their some any no every each".split()
-)
-_EN_BEFORE_VERB = frozenset(
-    "to i you we they can could should would will did do does not don't didn't can't and let "
-    "best easily safely quickly".split()
-)
-_INFINITIVE = {"de": ("en",), "es": ("ar", "er", "ir"), "fr": ("er", "ir", "re")}
-_ARTICLES = {
-    "de": {"der": "der", "den": "der", "dem": "der", "ein": "das", "einen": "der", "die": "die",
-           "eine": "die", "das": "das"},
-    "es": {"el": "el", "un": "el", "la": "la", "una": "la", "los": "los", "unos": "los",
-           "las": "las", "unas": "las"},
-    "fr": {"le": "le", "un": "le", "la": "la", "une": "la", "les": "les", "des": "les"},
-}  # fmt: skip
 
 
 def plainer(unit: Unit, lexicon: Lexicon) -> tuple[str, ...]:
@@ -51,12 +36,12 @@ def _kind(unit: Unit, text: str, before: str, lexicon: Lexicon) -> str:
     word = unit.words[0]
     if lexicon.language == "en":
         return _english(unit, text, before, word, lexicon)
-    article = _ARTICLES[lexicon.language].get(before)
+    article = lexicon.articles.get(before)
     if lexicon.language != "de" and is_name(text, unit.start, unit.text):
         return "name"
     if article:
         return f"noun.{article}" if f"noun.{article}" in lexicon.neutral else "noun"
-    infinitive = word.endswith(_INFINITIVE[lexicon.language]) and len(word) > 3
+    infinitive = word.endswith(lexicon.infinitives) and len(word) > 3
     if infinitive and not (lexicon.language == "de" and unit.text[0].isupper()):
         return "verb"
     return "noun"
@@ -67,16 +52,16 @@ def _english(unit: Unit, text: str, before: str, word: str, lexicon: Lexicon) ->
     adjoining = text[unit.end : unit.end + 1] == " " and bool(after)
     if is_name(text, unit.start, unit.text):
         return "name"
-    if before in _EN_DETERMINERS:
+    if before in lexicon.determiners:
         modifies = adjoining and after not in lexicon.stop
         return "adjective" if modifies else "nouns" if _plural(word) else "noun"
     if word.endswith("ing") and len(word) > 4:
         return "gerund"
-    if before in _EN_BEFORE_VERB:
+    if before in lexicon.before_verb:
         return "verb"
     if word.endswith("ed") and len(word) > 3:
         return "past"
-    if adjoining and after in _EN_DETERMINERS and not _plural(word):
+    if adjoining and after in lexicon.determiners and not _plural(word):
         return "verb"
     return "nouns" if _plural(word) else "noun"
 

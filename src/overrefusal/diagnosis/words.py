@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from overrefusal.diagnosis.lexicon import Lexicon
+from overrefusal.diagnosis.lexicon import Lexicon, lexicon
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’.\-][^\W_]+)*")
 _UNSPACED = re.compile(
@@ -15,12 +15,6 @@ _UNSPACED = re.compile(
 _PIECE = 2
 """Characters of a unit in a script that puts no spaces between words."""
 _POSSESSIVE = re.compile(r"['’]s?$")
-_ENDINGS = {
-    "en": ("ings", "ing", "ers", "ied", "ies", "ed", "es", "er", "s", "e"),
-    "de": ("enden", "end", "test", "ten", "tet", "en", "em", "er", "es", "st", "te", "e", "t", "n", "s"),
-    "es": ("ando", "iendo", "arse", "ados", "adas", "ado", "ada", "ar", "er", "ir", "os", "as", "es", "o", "a", "e", "s"),
-    "fr": ("antes", "ants", "ant", "ées", "és", "ée", "ent", "ons", "ez", "er", "ir", "es", "é", "e", "s"),
-}  # fmt: skip
 _STEM = 3
 """Letters that an ending leaves at least."""
 
@@ -40,7 +34,7 @@ class Unit:
         return [_POSSESSIVE.sub("", w).lower() for w in self.text.split()]
 
 
-def units(text: str, lexicon: Lexicon) -> list[Unit]:
+def units(text: str, lex: Lexicon) -> list[Unit]:
     """The content units of ``text`` in order: words that carry no topic are left out.
 
     A verb that sounds alarming takes its particle along (*blow up*), and a name all its words
@@ -53,24 +47,25 @@ def units(text: str, lexicon: Lexicon) -> list[Unit]:
         start, end = tokens[i]
         word = text[start:end]
         lower = _POSSESSIVE.sub("", word).lower()
-        if lower in lexicon.stop or word.lower() in lexicon.stop or (len(lower) == 1 and lower.isalpha()):
+        letter = len(lower) == 1 and lower.isalpha()
+        if letter or lower in lex.stop or word.lower() in lex.stop:
             i += 1
             continue
-        alarming = lexicon.alarming(word)
+        alarming = lex.alarming(word)
         following = i + 1
         if following < len(tokens) and text[end : tokens[following][0]] == " ":
             after = text[slice(*tokens[following])]
             phrase = f"{lower} {after.lower()}"
-            if phrase in lexicon.plain or (alarming and after.lower() in lexicon.particles):
+            if phrase in lex.plain or (alarming and after.lower() in lex.particles):
                 end, following = tokens[following][1], following + 1
-        if lexicon.language != "de" and following == i + 1 and is_name(text, start, word):
+        if lex.language != "de" and following == i + 1 and is_name(text, start, word):
             while (
                 following < len(tokens)
                 and text[end : tokens[following][0]] == " "
                 and not _POSSESSIVE.search(text[start:end])
             ):
                 after = text[slice(*tokens[following])]
-                if not (after[0].isupper() or after[0].isdigit()) or after.lower() in lexicon.stop:
+                if not (after[0].isupper() or after[0].isdigit()) or after.lower() in lex.stop:
                     break
                 end, following = tokens[following][1], following + 1
         found.append(Unit(start, end, text[start:end], alarming))
@@ -107,7 +102,7 @@ def replaced(text: str, changes: Iterable[tuple[Unit, str]]) -> str:
 def fold(word: str, language: str) -> str:
     """A word without its ending, so that *kill*, *kills* and *killing* are one."""
     lower = _POSSESSIVE.sub("", word).lower()
-    for ending in _ENDINGS.get(language, ()):
+    for ending in lexicon(language).endings:
         if lower.endswith(ending) and len(lower) - len(ending) >= _STEM:
             stem = lower[: -len(ending)]
             # hitting, stabbed: the doubled letter belongs to the ending; kill and miss keep theirs.
@@ -115,11 +110,6 @@ def fold(word: str, language: str) -> str:
                 stem = stem[:-1]
             return stem
     return lower
-
-
-def folded(unit: Unit, language: str) -> str:
-    """The folded words of a unit, joined."""
-    return " ".join(fold(word, language) for word in unit.words)
 
 
 def _tokens(text: str) -> Iterable[tuple[int, int]]:

@@ -40,7 +40,9 @@ def guess_words(diagnosis: Diagnosis) -> str:
         said = f"not named: {visible(guess.reason or '', 200)}"
     else:
         said = f"{pattern_words(guess.pattern)} (probability {guess.probability:.2f}"
-        said += ")" if label in (None, guess.pattern) else f"; the suite says {pattern_words(label)})"
+        said += (
+            ")" if label in (None, guess.pattern) else f"; the suite says {pattern_words(label)})"
+        )
     return said
 
 
@@ -110,7 +112,9 @@ def notes(report: Report) -> list[str]:
     if failures:
         found.append(f"{failures} questions ended as error or unjudged, and count as no flip")
     if report.judge != report.run.record.judge:
-        found.append(f"read by {visible(report.judge)}, the run by {visible(report.run.record.judge)}")
+        found.append(
+            f"read by {visible(report.judge)}, the run by {visible(report.run.record.judge)}"
+        )
     if report.model != report.run.record.variant["model"]:
         found.append(f"asked: {visible(report.model)}, not the run's own model")
     return found
@@ -254,8 +258,7 @@ def _print_list(console: Console, diagnoses: Sequence[Diagnosis]) -> None:
     console.print()
     for diagnosis in diagnoses[:_ROWS]:
         words = "; ".join(
-            " + ".join(visible(span.text, 24) for span in hinge.spans)
-            for hinge in diagnosis.hinges
+            " + ".join(visible(span.text, 24) for span in hinge.spans) for hinge in diagnosis.hinges
         )
         proposal = diagnosis.proposal
         helps = f" → {KINDS[proposal.kind]}" if proposal else ""
@@ -273,4 +276,3 @@ def _print_list(console: Console, diagnoses: Sequence[Diagnosis]) -> None:
             Text(f"  and {len(diagnoses) - _ROWS} more; --prompt ID shows one in full", style="dim")
         )
     console.print()
-

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from zlib import crc32
 
 import numpy as np
@@ -24,7 +25,8 @@ _NAME = re.compile(r"(?<=[\w,;:] )[^\W\d_a-z]\w+")
 _YEAR = re.compile(r"\b(?:1\d{3}|20[0-2]\d)s?\b")
 _DOSE = re.compile(r"\b\d+(?:[.,]\d+)?\s?(?:mg|ml|g|kg|mcg|µg|%|mm|cl)(?!\w)", re.I)
 _HOW = re.compile(
-    r"^(?:how (?:do|can|would|should) (?:i|we)|how to|best way|wie (?:kann )?\w+ ich|cómo|comment)\b"
+    r"^(?:how (?:do|can|would|should) (?:i|we)|how to|best way|wie (?:kann )?\w+ ich|cómo|"
+    r"comment)\b"
 )
 _HOW_DID = re.compile(r"\b(?:how|why|what|who) (?:did|was|were|had)\b")
 _AS_A = re.compile(r"\b(?:i'm|i am|as) an? \w+|\bals \w+(?:in|er)\b|\bsoy \w+|\bje suis \w+")
@@ -96,7 +98,7 @@ def _grams(text: str) -> Iterator[tuple[int, str]]:
         for size in _CHARACTERS:
             for start in range(len(padded) - size + 1):
                 yield 1, padded[start : start + size]
-    for pair in zip(words, words[1:], strict=False):
+    for pair in pairwise(words):
         yield 0, " ".join(pair)
 
 

@@ -76,7 +76,8 @@ def _bundled() -> Weights:
                     f"{path}: weights of format {meta.get('format')}; this version reads {FORMAT}"
                 )
             arrays = {
-                name: stored.get_tensor(name).astype(np.float32) for name in stored.keys()  # noqa: SIM118
+                name: stored.get_tensor(name).astype(np.float32)
+                for name in stored.keys()  # noqa: SIM118
             }
     except (OSError, SafetensorError) as error:
         raise OverrefusalError(f"{path}: cannot be read: {error}") from None

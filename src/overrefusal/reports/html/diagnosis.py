@@ -85,7 +85,9 @@ def _shares(title: str, rows: Sequence[Share]) -> str:
         f"<td>{row.prompts}</td><td>{row.found}</td><td>{escaped(row.top or '', 40)}</td></tr>"
         for row in rows[:_ROWS]
     )
-    return "<div>" + _table(title, (title, "over-refusals", "words found", "most on"), body) + "</div>"
+    return (
+        "<div>" + _table(title, (title, "over-refusals", "words found", "most on"), body) + "</div>"
+    )
 
 
 def _helped(report: Report) -> str:
