@@ -7,6 +7,8 @@ import re
 from overrefusal.diagnosis.lexicon import Lexicon
 from overrefusal.diagnosis.words import Unit, is_name
 
+_SHORTEST = 3
+"""Letters of the longest word that is no infinitive whatever its ending."""
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 
 
@@ -41,10 +43,22 @@ def _kind(unit: Unit, text: str, before: str, lexicon: Lexicon) -> str:
         return "name"
     if article:
         return f"noun.{article}" if f"noun.{article}" in lexicon.neutral else "noun"
-    infinitive = word.endswith(lexicon.infinitives) and len(word) > 3
-    if infinitive and not (lexicon.language == "de" and unit.text[0].isupper()):
-        return "verb"
+    if lexicon.language == "de" and not unit.text[0].isupper() and _beside(unit, text, "ich"):
+        return "first person"
+    if word.endswith(lexicon.infinitives) and len(word) > _SHORTEST:
+        return "noun" if lexicon.language == "de" and unit.text[0].isupper() else "verb"
+    if lexicon.language == "de" and unit.text[0].islower():
+        return "adjective"
     return "noun"
+
+
+def _beside(unit: Unit, text: str, word: str) -> bool:
+    """Whether ``word`` stands right before or after the unit."""
+    before, after = (
+        _WORD.findall(text[: unit.start].lower()),
+        _WORD.findall(text[unit.end :].lower()),
+    )
+    return before[-1:] == [word] or after[:1] == [word]
 
 
 def _english(unit: Unit, text: str, before: str, word: str, lexicon: Lexicon) -> str:

@@ -88,7 +88,7 @@ def replaced(text: str, changes: Iterable[tuple[Unit, str]]) -> str:
     """``text`` with units replaced, its spacing mended."""
     out, at = [], 0
     for unit, new in sorted(changes, key=lambda change: change[0].start):
-        if new and unit.text[:1].isupper() and not text[: unit.start].strip():
+        if new and unit.text[:1].isupper():
             new = new[:1].upper() + new[1:]
         out += [text[at : unit.start], new]
         at = unit.end

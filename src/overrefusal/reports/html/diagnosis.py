@@ -25,7 +25,10 @@ from overrefusal.reports.words import rate_words, readable
 
 _LEVELS = 4
 """Shades of effect."""
-_ROWS = 20
+_ROWS = 12
+_LEFT = ' class="words"'
+_TEXT = ("mostly", "most on")
+"""Columns of words and not of figures."""
 _LONGEST = 4_000
 """Characters of a prompt that a card shows."""
 
@@ -67,7 +70,8 @@ def _triggers(report: Report) -> str:
     body = "".join(
         f'<tr><th scope="row">{escaped(trigger.word, 60)}</th><td>{trigger.prompts}</td>'
         f"<td>{len(trigger.alone)}</td><td>{trigger_note(report, trigger)}</td>"
-        f"<td>{escape(pattern_words(next(iter(trigger.patterns), None)))}</td></tr>"
+        '<td class="words">'
+        f"{escape(pattern_words(next(iter(trigger.patterns), None)))}</td></tr>"
         for trigger in report.triggers[:_ROWS]
     )
     more = len(report.triggers) - _ROWS
@@ -82,7 +86,8 @@ def _shares(title: str, rows: Sequence[Share]) -> str:
     body = "".join(
         f'<tr><th scope="row">'
         f"{escape(pattern_words(row.name)) if title == 'Pattern' else escaped(row.name, 60)}</th>"
-        f"<td>{row.prompts}</td><td>{row.found}</td><td>{escaped(row.top or '', 40)}</td></tr>"
+        f"<td>{row.prompts}</td><td>{row.found}</td>"
+        f'<td class="words">{escaped(row.top or "", 40)}</td></tr>'
         for row in rows[:_ROWS]
     )
     return (
@@ -107,10 +112,12 @@ def _helped(report: Report) -> str:
 
 
 def _table(caption: str, head: Iterable[str], body: str) -> str:
-    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    columns = "".join(
+        f'<th scope="col"{_LEFT if name in _TEXT else ""}>{escape(name)}</th>' for name in head
+    )
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
-        f'<table class="counts"><caption>{escape(caption)}</caption>'
+        f'<table class="why-table"><caption>{escape(caption)}</caption>'
         f"<thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -157,12 +164,15 @@ def _card(report: Report, diagnosis: Diagnosis, members: Sequence[int]) -> str:
     if diagnosis.status is not Status.FOUND:
         hinges = f"<li>{escape(status_words(diagnosis))}</li>"
     mends = "".join(
-        f'<li class="{"gain" if mend.proposed else "void"}">{KINDS[mend.kind]} '
-        + ("works" if mend.works else "does not help")
+        f'<li class="{"gain" if mend.proposed else "void"}">{KINDS[mend.kind]} works'
         + (f"; {escape(twin_words(mend))}" if twin_words(mend) else "")
         + f' <q class="soft">{escaped(mend.text, 300)}</q></li>'
         for mend in diagnosis.mends
+        if mend.works
     )
+    void = dict.fromkeys(KINDS[mend.kind] for mend in diagnosis.mends if not mend.works)
+    if void:
+        mends += f'<li class="void soft">tried without effect: {", ".join(void)}</li>'
     return (
         f'<article class="why" data-words="{" ".join(map(str, members)) or "none"}">'
         f'<h4>{link} <span class="soft">{escape(guess_words(diagnosis))}</span></h4>'
