@@ -3,8 +3,8 @@
 Black box: a change of the prompt is asked, and only a change that was seen to turn the refusal into
 an answer, twice, is a finding. The most suspicious unit is tried alone, for most refusals hang on
 one word; then ever more of the suspicious ones together until the model answers, and of these a
-minimal set is sought by leaving out halves, as in adaptive group testing (Hwang 1972) with the
-preferred explanations of QuickXplain (Junker 2004).
+minimal set is sought by bisection, as in adaptive group testing (Hwang 1972) and with the
+preference of QuickXplain (Junker 2004) for what comes first.
 """
 
 from __future__ import annotations
@@ -100,45 +100,39 @@ async def search(
 async def _together(units: Sequence[int], flips: Flips) -> tuple[list[int], Change]:
     """A minimal set of units that flips, the suspicious ones preferred; empty where none does."""
     for change in (Change.NEUTRAL, Change.DELETE):
-        size = await _prefix(units, change, flips)
-        if size:
-            return await _needed(units[:size], change, flips), change
+        members = await _minimal(units, change, flips)
+        if members:
+            return members, change
     return [], Change.NEUTRAL
 
 
-async def _prefix(units: Sequence[int], change: Change, flips: Flips) -> int:
-    """How many of the first units must change together; 0 where not even all are enough."""
-    size = 2
-    while size < len(units):
-        if await flips(frozenset(units[:size]), change):
+async def _minimal(units: Sequence[int], change: Change, flips: Flips) -> list[int]:
+    """The last unit of the shortest prefix that flips is needed; with it kept, so is the last one
+    of the shortest prefix that flips then, until the needed ones flip by themselves.
+    """
+    needed: list[int] = []
+    while units:
+        size = await _prefix(units, needed, change, flips)
+        if size == 0:
             break
-        size *= 2
-    else:
-        size = len(units)
-        if not await flips(frozenset(units), change):
+        needed.append(units[size - 1])
+        if await flips(frozenset(needed), change):
+            return needed
+        units = units[: size - 1]
+    return []
+
+
+async def _prefix(units: Sequence[int], needed: Sequence[int], change: Change, flips: Flips) -> int:
+    """How many of the first units flip together with the ``needed`` ones; 0 where all do not."""
+    low, size = 0, 1
+    while not await flips(frozenset([*needed, *units[:size]]), change):
+        if size == len(units):
             return 0
-    low = size // 2
+        low, size = size, min(2 * size, len(units))
     while low + 1 < size:
         middle = (low + size) // 2
-        if await flips(frozenset(units[:middle]), change):
+        if await flips(frozenset([*needed, *units[:middle]]), change):
             size = middle
         else:
             low = middle
     return size
-
-
-async def _needed(units: Sequence[int], change: Change, flips: Flips) -> list[int]:
-    """The units of a set that flips without which it does not: half of them left out at a time,
-    the least suspicious first.
-    """
-    kept = list(units)
-    step = max(1, len(kept) // 2)
-    while step:
-        at = len(kept) - step
-        while at >= 0 and len(kept) > 1:
-            rest = kept[:at] + kept[at + step :]
-            if rest and await flips(frozenset(rest), change):
-                kept = rest
-            at -= step
-        step //= 2
-    return kept

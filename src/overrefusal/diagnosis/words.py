@@ -14,6 +14,8 @@ _UNSPACED = re.compile(
 )
 _PIECE = 2
 """Characters of a unit in a script that puts no spaces between words."""
+_CLOSING = ".,;:!?)"
+"""Marks, or the text's end, before which no space is left."""
 _POSSESSIVE = re.compile(r"['’]s?$")
 _STEM = 3
 """Letters that an ending leaves at least."""
@@ -85,16 +87,20 @@ def without(text: str, removed: Collection[Unit]) -> str:
 
 
 def replaced(text: str, changes: Iterable[tuple[Unit, str]]) -> str:
-    """``text`` with units replaced, its spacing mended."""
-    out, at = [], 0
+    """``text`` with units replaced; one that is replaced by nothing takes a space along."""
+    out, at = "", 0
     for unit, new in sorted(changes, key=lambda change: change[0].start):
-        if new and unit.text[:1].isupper():
+        if unit.text[:1].isupper():
             new = new[:1].upper() + new[1:]
-        out += [text[at : unit.start], new]
+        out += text[at : unit.start]
         at = unit.end
-    changed = "".join([*out, text[at:]])
-    changed = re.sub(r"(?<=\S)[^\S\n]{2,}", " ", changed).strip()
-    changed = re.sub(r" (?=[?!.,;:])", "", changed)
+        if not new and (not out or out[-1].isspace()):
+            if text[at : at + 1].isspace():
+                at += 1
+            elif text[at : at + 1] in _CLOSING:
+                out = out[:-1]
+        out += new
+    changed = (out + text[at:]).strip()
     # A text whose first word went begins with a capital again.
     return changed[:1].upper() + changed[1:] if text[:1].isupper() else changed
 
