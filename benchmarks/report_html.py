@@ -3,9 +3,10 @@
     python benchmarks/report_html.py [--rows 80000]
 
 Makes a run of so many made-up prompts and responses, then prints how long the page takes to
-write, by the clock and in processor time, the writer's peak memory beside that of a page of a tenth of the rows, the page's size, and,
-where Chromium and playwright are there, how long until it can be used and how long a search over
-all texts takes. No other tool known to us writes such a page, so there is no peer in the table.
+write, by the clock and in processor time, the writer's peak memory beside that of a page of a tenth
+of the rows, the page's size, and, where Chromium and playwright are there, how long until it can be
+used and how long a search over all texts takes. No other tool known to us writes such a page, so
+there is no peer in the table.
 """
 
 from __future__ import annotations
