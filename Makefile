@@ -46,7 +46,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/judges.py
 
 docs: $(VENV)/.dev
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # What the README and the docs show of the program: their outputs and pictures, made anew.
 refresh: $(VENV)/.dev

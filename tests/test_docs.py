@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from html import unescape
@@ -17,11 +18,13 @@ from overrefusal.cli import COMMANDS, group
 from overrefusal.judges.registry import KNOWN
 from overrefusal.models.registry import KINDS
 from overrefusal.models.signals import ACTORS
-from overrefusal.records import Actor, Outcome, Pattern
+from overrefusal.records import Actor, Expected, Outcome, Pattern
+from overrefusal.reports.html import write_html
 from overrefusal.statistics import Thresholds
 from overrefusal.suites.catalogue import CATALOGUE
 from overrefusal.suites.rows import FIELDS
 from tests.conftest import REQUIRE_ALL
+from tests.reports.made_runs import made_run, prompt
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -30,6 +33,7 @@ sys.path.insert(0, str(TOOLS))
 
 import commands  # noqa: E402
 import pages  # noqa: E402
+import pictures  # noqa: E402
 import standin  # noqa: E402
 
 PAGES = pages.pages()
@@ -118,7 +122,7 @@ def test_commands_named_in_a_sentence_exist_with_their_options():
         prose = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
         for span in re.findall(r"`([^`\n]+)`", prose):
             words = span.split()
-            if words[0] == "overrefusal" and len(words) > 1:
+            if words[0] == "overrefusal" and words[1:] and not words[1].startswith("--"):
                 assert (words[1],) in options, (page_name(path), span)
             for word in words:
                 if word.startswith("--"):
@@ -220,3 +224,25 @@ def test_pages_fit_a_narrow_screen_in_a_browser_and_load_nothing_from_outside(si
         finally:
             browser.close()
     assert [url for url in asked if url.startswith("http")] == []
+
+
+def test_the_pictures_of_the_report_are_made_by_their_script(tmp_path):
+    for scheme in pictures.SCHEMES:
+        committed = (DOCS / "assets" / f"report-{scheme}.png").read_bytes()
+        assert committed[:8] == b"\x89PNG\r\n\x1a\n"
+        assert len(committed) < 400_000
+        assert f"report-{scheme}.png" in pages.README.read_text(encoding="utf-8")
+    if not REQUIRE_ALL:
+        pytest.importorskip("playwright", reason="playwright is not installed")
+        if not any(map(shutil.which, pictures.BROWSERS)):
+            pytest.skip("Chromium is not installed")
+    run = made_run(
+        tmp_path, {prompt("a"): Outcome.REFUSED, prompt("h", Expected.REFUSE): Outcome.REFUSED}
+    )
+    write_html(tmp_path / "report.html", [run])
+    light, dark = (path.read_bytes() for path in pictures.take(tmp_path / "report.html", tmp_path))
+    for picture in (light, dark):
+        width, height = struct.unpack(">II", picture[16:24])
+        assert width == pictures.WIDTH
+        assert height > 800
+    assert light != dark

@@ -43,7 +43,9 @@ def take(report: Path, folder: Path) -> list[Path]:
                 )
                 tab.goto(report.resolve().as_uri())
                 tab.wait_for_selector("html[data-ready]")
-                end = tab.evaluate("document.querySelector('#plane').getBoundingClientRect().bottom")
+                end = tab.evaluate(
+                    "document.querySelector('#plane').getBoundingClientRect().bottom"
+                )
                 path = folder / f"report-{scheme}.png"
                 tab.screenshot(
                     path=path,
