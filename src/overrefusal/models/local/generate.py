@@ -24,7 +24,7 @@ from overrefusal.models.local.slots import SlotCache, bytes_per_token, spliceabl
 
 ROWS_CPU, ROWS_GPU = 128, 512
 """More rows than these make a step slower without making it cheaper."""
-PREFILL_CPU, PREFILL_GPU = 1024, 16384
+PREFILL_CPU, PREFILL_GPU = 512, 16384
 """Tokens of new prompts in one forward pass."""
 PADDING = 64
 """Padding tokens in one such pass that cost less than another pass."""
@@ -32,7 +32,7 @@ REFILL = 4
 """Waiting rows join when one in so many places is free."""
 MEMORY = 0.6
 """Share of the free memory that the cache may take; the rest is for the passes themselves."""
-NEAR = 64 * torch.finfo(torch.float32).eps
+NEAR = 128 * torch.finfo(torch.float32).eps
 """Closer than this, relative to the largest logit, two tokens count as tied."""
 
 _log = logging.getLogger(__name__)

@@ -176,7 +176,7 @@ def spliceable(model: Any) -> bool:
 def bytes_per_token(model: Any) -> int:
     """What one token of one row takes in the cache, in bytes."""
     config = model.config.get_text_config(decoder=True)
-    heads = config.num_attention_heads
+    heads = getattr(config, "num_attention_heads", None) or 1
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     pairs = getattr(config, "num_key_value_heads", None) or heads
     return int(config.num_hidden_layers * 2 * pairs * width * model.dtype.itemsize)
