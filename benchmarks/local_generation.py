@@ -7,15 +7,15 @@
 
 - ``static N``: ``model.generate`` on left-padded batches of N prompts in the order given, up to
   the largest limit of the batch; what a row says beyond its own limit is cut off and not counted.
-- ``static N, sorted``: the same, the prompts sorted by length first.
+- ``static N, sorted``: larger batches of prompts sorted by length, its best setting on a CPU.
 - ``one at a time``: ``model.generate`` on each prompt alone, the reference of the answers.
 - ``continuous``: transformers' continuous batching (``generate_batch``'s manager), its cache set to
   the size that the prompts need; its default size fills half the memory of a CPU first.
 
 ``identical`` counts the prompts whose answer is the reference's token by token. The runs of the
-contenders alternate; figures are medians, ratios are taken within a round. Both wall time and the
-processor's own time are given, since the latter suffers less from what else the machine does. One
-thread.
+contenders alternate; figures are medians, ratios are taken within a round. Prompts and tokens per
+second are those of the processor's own time, which suffers less than wall time from what else the
+machine does. One thread.
 
 ``--stop-when-judged`` is measured on Bouncer alone: a random model says nothing to judge.
 """
@@ -31,6 +31,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import transformers
@@ -44,6 +45,8 @@ Answers = list[list[int]]
 OURS = "overrefusal"
 ALONE = "one at a time"
 STATIC = 32
+PART = 100
+"""Prompts that the slowest contender is given."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,9 @@ class Work:
     prompts: list[list[int]]
     limits: list[int]
 
+    def part(self, count: int) -> Work:
+        return Work(self.name, self.loaded, self.prompts[:count], self.limits[:count])
+
 
 def bouncer(count: int) -> Work:
     from overrefusal.bouncer import suite
@@ -64,7 +70,7 @@ def bouncer(count: int) -> Work:
         encode(loaded.tokenizer, render(loaded.tokenizer, p.messages))
         for p in suite("heldout", count, 0)
     ]
-    return Work("Bouncer", loaded, prompts, lengths(count, 8, 64, seed=1))
+    return Work("Bouncer", loaded, prompts, lengths(count, 4, 64, seed=1))
 
 
 def random_llama(count: int, size: str) -> Work:
@@ -90,7 +96,7 @@ def random_llama(count: int, size: str) -> Work:
         model = model.to("cuda", torch.bfloat16)
     tokenizer = load("bouncer", device="cpu").tokenizer
     draw = random.Random(2)
-    longest, most = (96, 64) if size == "100M" else (512, 256)
+    longest, most = (64, 48) if size == "100M" else (512, 256)
     prompts = [
         [draw.randrange(2, config.vocab_size) for _ in range(n)]
         for n in lengths(count, 8, longest, seed=3)
@@ -194,53 +200,66 @@ def timed(run: Callable[[Work], Answers], work: Work) -> tuple[float, float, Ans
     return time.perf_counter() - wall, time.process_time() - cpu, answers
 
 
+@dataclass
+class Measured:
+    """What one contender needed, and what this tool needed beside it: (wall, cpu) seconds."""
+
+    work: Work
+    times: list[tuple[float, float]]
+    ours: list[tuple[float, float]]
+    answers: Answers
+
+    def line(self, name: str, reference: Answers) -> str:
+        wall = statistics.median(w for w, _ in self.times)
+        cpu = statistics.median(c for _, c in self.times)
+        pairs = list(zip(self.times, self.ours, strict=True))
+        by_wall = statistics.median(theirs[0] / own[0] for theirs, own in pairs)
+        by_cpu = statistics.median(theirs[1] / own[1] for theirs, own in pairs)
+        count = len(self.answers)
+        tokens = sum(map(len, reference[:count]))
+        same = sum(a == b for a, b in zip(self.answers, reference, strict=False))
+        return (
+            f"{name:24}{len(self.times):5}{wall:9.2f}{cpu:9.2f}{count / cpu:11.1f}"
+            f"{tokens / cpu:10.0f}{by_wall:8.1f}{by_cpu:7.1f}{same:7}/{count}"
+        )
+
+
 def compare(work: Work, runs: int) -> None:
-    small = Work(work.name, work.loaded, work.prompts[:40], work.limits[:40])
-    contenders: dict[str, Callable[[Work], Answers]] = {
-        OURS: ours,
-        f"static {STATIC}": static(STATIC),
-        f"static {STATIC}, sorted": static(STATIC, in_order=False),
-        "static 8": static(8),
-        "continuous": continuous,
-    }
-    ours(small)
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in [*contenders, ALONE]}
-    answers: dict[str, Answers] = {}
+    start = work.part(PART)
+    ours(work.part(20))
+    found: dict[str, Measured] = {}
+
+    def measure(name: str, run: Callable[[Work], Answers], of: Work, own: Any = None) -> Any:
+        wall, cpu, answers = timed(run, of)
+        print(f"  {of.name}: {name} {wall:.1f} s, {cpu:.1f} s of it its own", file=sys.stderr)
+        entry = found.setdefault(name, Measured(of, [], [], answers))
+        entry.times.append((wall, cpu))
+        entry.ours.append(own or (wall, cpu))
+        return wall, cpu
+
     for turn in range(runs):
-        for name, run in contenders.items():
-            if turn and name in ("static 8", "continuous"):
-                continue
-            wall, cpu, answers[name] = timed(run, work)
-            times[name].append((wall, cpu))
-            print(f"  {work.name}: {name} {wall:.1f} s", file=sys.stderr)
-    wall, cpu, reference = timed(alone, work)
-    times[ALONE].append((wall, cpu))
-    answers[ALONE] = reference
-    tokens = sum(map(len, reference))
+        own = measure(OURS, ours, work)
+        measure(f"static {STATIC}", static(STATIC), work, own)
+        if not turn:
+            measure(f"static {2 * STATIC}, sorted", static(2 * STATIC, in_order=False), work, own)
+    measure(ALONE, alone, work, own)
+    part = timed(ours, start)
+    measure(f"continuous, first {PART}", continuous, start, part[:2])
+    reference = found[ALONE].answers
     count = len(work.prompts)
     print(
         f"\n{work.name}: {count} prompts of {min(map(len, work.prompts))} to "
         f"{max(map(len, work.prompts))} tokens (mean {sum(map(len, work.prompts)) / count:.0f}), "
         f"answers of {min(map(len, reference))} to {max(map(len, reference))} (mean "
-        f"{tokens / count:.0f}), {str(work.loaded.model.dtype).removeprefix('torch.')} on "
-        f"{work.loaded.model.device.type}"
+        f"{sum(map(len, reference)) / count:.0f}), "
+        f"{str(work.loaded.model.dtype).removeprefix('torch.')} on {work.loaded.model.device.type}"
     )
     print(
-        f"{'':22}{'runs':>5}{'wall s':>9}{'cpu s':>9}{'prompts/s':>11}{'tokens/s':>10}"
+        f"{'':24}{'runs':>5}{'wall s':>9}{'cpu s':>9}{'prompts/s':>11}{'tokens/s':>10}"
         f"{'wall x':>8}{'cpu x':>7}{'identical':>11}"
     )
-    for name, measured in times.items():
-        wall = statistics.median(w for w, _ in measured)
-        cpu = statistics.median(c for _, c in measured)
-        pairs = list(zip(measured, times[OURS], strict=False))
-        by_wall = statistics.median(theirs[0] / own[0] for theirs, own in pairs)
-        by_cpu = statistics.median(theirs[1] / own[1] for theirs, own in pairs)
-        same = sum(a == b for a, b in zip(answers[name], reference, strict=True))
-        print(
-            f"{name:22}{len(measured):5}{wall:9.2f}{cpu:9.2f}{count / wall:11.1f}"
-            f"{tokens / wall:10.0f}{by_wall:8.1f}{by_cpu:7.1f}{same:7}/{count}",
-            flush=True,
-        )
+    for name, entry in found.items():
+        print(entry.line(name, reference), flush=True)
 
 
 def main() -> None:

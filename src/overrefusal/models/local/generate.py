@@ -22,7 +22,7 @@ from overrefusal.models.local.load import Loaded
 from overrefusal.models.local.sampling import Draw
 from overrefusal.models.local.slots import SlotCache, bytes_per_token, spliceable
 
-ROWS_CPU, ROWS_GPU = 128, 512
+ROWS_CPU, ROWS_GPU = 192, 512
 """More rows than these make a step slower without making it cheaper."""
 PREFILL_CPU, PREFILL_GPU = 512, 16384
 """Tokens of new prompts in one forward pass."""
@@ -114,8 +114,8 @@ def generate(
 
 
 def arranged(rows: Iterable[Row]) -> list[Row]:
-    """``rows`` with the one to begin with last: long answers early, like lengths together."""
-    return sorted(rows, key=lambda row: (row.limit.bit_length(), len(row.prompt)))
+    """``rows`` with the one to begin with last: long ones early, like lengths together."""
+    return sorted(rows, key=_need)
 
 
 def context_of(loaded: Loaded) -> int:
@@ -245,17 +245,16 @@ class Batch:
 
     def _take(self, logits: torch.Tensor, first: int, done: Callable[[Row], None]) -> None:
         """Give the rows from ``first`` on their next tokens; those that are complete leave."""
-        best, chosen = logits.max(dim=-1)
-        tied: list[bool] = []
-        if self._exact:
-            floor = best - NEAR * logits.abs().amax(dim=-1)
-            tied = ((logits >= floor[:, None]).sum(dim=-1) > 1).tolist()
+        best, chosen = logits.topk(2)
+        # The scale of a row's logits, from some of them: rounding errors are in proportion to it.
+        scale = torch.maximum(best[:, 0].abs(), logits[:, ::16].abs().amax(dim=-1))
+        tied = (best[:, 0] - best[:, 1] <= NEAR * scale).tolist()
         gone: list[int] = []
-        for i, token in enumerate(chosen.tolist()):
+        for i, token in enumerate(chosen[:, 0].tolist()):
             row = self._rows[first + i]
             if row.draw is not None:
                 token = row.draw(logits[i])
-            elif tied and tied[i]:
+            elif tied[i] and self._exact:
                 self._alone(row)
                 gone.append(first + i)
                 continue
