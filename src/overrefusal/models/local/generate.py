@@ -143,7 +143,7 @@ class Batch:
         self._capacity = ROWS_GPU if self._gpu else ROWS_CPU
         self._rows: list[Row] = []
         self._cache: SlotCache | None = None
-        self._last = torch.zeros(0, 1, dtype=torch.long)
+        self._cancelled: Callable[[], bool] = lambda: False
 
     @torch.inference_mode()
     def run(
@@ -157,13 +157,14 @@ class Batch:
         ``waiting`` returns the list of rows not begun, the next one last; rows are taken from it.
         ``done`` is told of each row as it is finished. Ends when no row is left, or ``cancelled``.
         """
+        self._cancelled = cancelled
         try:
             while not cancelled():
                 try:
                     if not self._turn(waiting(), done):
                         return
                 except (RuntimeError, MemoryError) as error:
-                    if not _out_of_memory(error):
+                    if not out_of_memory(error):
                         raise
                     self._shrink(waiting(), done)
         finally:
@@ -194,8 +195,9 @@ class Batch:
                 break
             joining.append(waiting.pop())
         joining.sort(key=_length, reverse=True)
+        most = PREFILL_GPU if self._gpu else PREFILL_CPU
         while joining:
-            group = _group(joining, PREFILL_GPU if self._gpu else PREFILL_CPU)
+            group = joining[: grouped([_length(row) for row in joining], most, PADDING)]
             del joining[: len(group)]
             try:
                 self._prefill(group, done)
@@ -206,35 +208,30 @@ class Batch:
     def _prefill(self, group: list[Row], done: Callable[[Row], None]) -> None:
         if self._cache is None:
             self._cache = SlotCache(self._capacity, self._model.device)
-        lengths = [_length(row) for row in group]
-        width = lengths[0]
-        ids = [
-            [self._pad] * (width - length) + [*row.prompt, *row.tokens]
-            for row, length in zip(group, lengths, strict=True)
-        ]
-        positions = [[0] * (width - length) + list(range(length)) for length in lengths]
-        first = len(self._rows)
-        mask = self._cache.join(lengths)
+        contexts = [[*row.prompt, *row.tokens] for row in group]
+        ids, positions, mask = left_padded(contexts, self._pad, self._model.device)
+        self._cache.join([len(context) for context in contexts])
         logits = self._forward(ids, positions, mask)
+        first = len(self._rows)
         self._rows += group
         self._take(logits, first, done)
 
     def _step(self, done: Callable[[Row], None]) -> None:
         assert self._cache is not None
-        positions = [[length] for length in self._cache.lengths]
-        mask = self._cache.step()
-        logits = self._forward([[row.tokens[-1]] for row in self._rows], positions, mask)
+        device = self._model.device
+        ids = torch.tensor([[row.tokens[-1]] for row in self._rows], device=device)
+        positions = torch.tensor([[length] for length in self._cache.lengths], device=device)
+        logits = self._forward(ids, positions, self._cache.step())
         self._take(logits, 0, done)
 
     def _forward(
-        self, ids: list[list[int]], positions: list[list[int]], mask: torch.Tensor | None
+        self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
         """Logits after the last position (rows, vocabulary)."""
-        device = self._model.device
         options = {"logits_to_keep": 1} if self._few_logits else {}
         out = self._model(
-            input_ids=torch.tensor(ids, device=device),
-            position_ids=torch.tensor(positions, device=device),
+            input_ids=ids,
+            position_ids=positions,
             attention_mask=mask,
             past_key_values=self._cache,
             use_cache=True,
@@ -269,7 +266,7 @@ class Batch:
 
     def _alone(self, row: Row) -> None:
         """Answer ``row`` to its end by itself."""
-        (tokens,) = generate_alike(self._loaded, [row])
+        (tokens,) = generate_alike(self._loaded, [row], self._cancelled)
         for token in tokens[len(row.tokens) :]:
             if row.add(token, self._ends):
                 break
@@ -281,7 +278,10 @@ class Batch:
         width = len(waiting[-1].prompt)
         group = [row for row in reversed(waiting) if len(row.prompt) == width]
         group = group[: self._limit(waiting)]
-        for row, tokens in zip(group, generate_alike(self._loaded, group), strict=True):
+        answers = generate_alike(self._loaded, group, self._cancelled)
+        if self._cancelled():
+            return False
+        for row, tokens in zip(group, answers, strict=True):
             for token in tokens:
                 if row.add(token, self._ends):
                     break
@@ -314,7 +314,9 @@ class Batch:
         )
 
 
-def generate_alike(loaded: Loaded, rows: Sequence[Row]) -> list[list[int]]:
+def generate_alike(
+    loaded: Loaded, rows: Sequence[Row], cancelled: Callable[[], bool] = lambda: False
+) -> list[list[int]]:
     """What ``model.generate`` answers to rows whose prompts have one length."""
     ends = sorted(end_tokens(loaded))
     ids = torch.tensor([list(row.prompt) for row in rows], device=loaded.model.device)
@@ -335,11 +337,15 @@ def generate_alike(loaded: Loaded, rows: Sequence[Row]) -> list[list[int]]:
                 scores[i, token] = 0
         return scores
 
+    def stopped(ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        return torch.full((ids.shape[0],), cancelled(), device=ids.device)
+
     produced = loaded.model.generate(
         ids,
         attention_mask=torch.ones_like(ids),
         generation_config=config,
         logits_processor=[draw] if any(row.draw for row in rows) else [],
+        stopping_criteria=[stopped],
     )
     tokens: list[list[int]] = produced[:, ids.shape[1] :].tolist()
     return tokens
@@ -361,16 +367,29 @@ def _need(row: Row) -> int:
     return len(row.prompt) + row.limit
 
 
-def _group(rows: list[Row], most: int) -> list[Row]:
-    """The first of ``rows``, longest first, that one forward pass is to read."""
-    width, padding = _length(rows[0]), 0
-    group: list[Row] = []
-    for row in rows:
-        padding += width - _length(row)
-        if group and (padding > PADDING or width * (len(group) + 1) > most):
-            break
-        group.append(row)
-    return group
+def grouped(lengths: Sequence[int], most: int, padding: int) -> int:
+    """How many of ``lengths``, longest first, one forward pass is to read together."""
+    for count, length in enumerate(lengths):
+        padding -= lengths[0] - length
+        if count and (padding < 0 or lengths[0] * (count + 1) > most):
+            return count
+    return len(lengths)
+
+
+def left_padded(
+    prompts: Sequence[Sequence[int]], pad: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Ids, positions and mask, each (prompts, longest); no mask where nothing is padded."""
+    width = max(map(len, prompts))
+    gaps = [width - len(prompt) for prompt in prompts]
+    ids = [[pad] * gap + list(prompt) for gap, prompt in zip(gaps, prompts, strict=True)]
+    positions = [[0] * gap + list(range(width - gap)) for gap in gaps]
+    mask = [[False] * gap + [True] * (width - gap) for gap in gaps]
+    return (
+        torch.tensor(ids, device=device),
+        torch.tensor(positions, device=device),
+        torch.tensor(mask, device=device) if any(gaps) else None,
+    )
 
 
 def _budget(model: Any) -> int:
@@ -388,7 +407,7 @@ def _budget(model: Any) -> int:
     return max(1, int(MEMORY * free) // bytes_per_token(model))
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     said = str(error).lower()

@@ -46,11 +46,8 @@ class SlotCache(Cache):
         self.past = 0
         """Columns in view that hold earlier tokens."""
 
-    def join(self, lengths: Sequence[int]) -> torch.Tensor | None:
-        """Make room for new rows of these many tokens, left-padded to the longest.
-
-        Returns their mask (rows, longest), or ``None`` where nothing is padded.
-        """
+    def join(self, lengths: Sequence[int]) -> None:
+        """Make room for new rows of these many tokens, left-padded to the longest."""
         width = max(lengths)
         if self.end < width or self.columns < width:
             window = max(self.lengths, default=0)
@@ -63,7 +60,6 @@ class SlotCache(Cache):
             self.visible[row, : self.end - length] = False
             self.visible[row, self.end - length :] = True
         self.view, self.past = (rows, columns), 0
-        return None if min(lengths) == width else self.visible[rows, columns]
 
     def step(self) -> torch.Tensor | None:
         """Make room for one more token of every row.
