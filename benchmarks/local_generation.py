@@ -96,7 +96,7 @@ def random_llama(count: int, size: str) -> Work:
         model = model.to("cuda", torch.bfloat16)
     tokenizer = load("bouncer", device="cpu").tokenizer
     draw = random.Random(2)
-    longest, most = (64, 48) if size == "100M" else (512, 256)
+    longest, most = (48, 32) if size == "100M" else (512, 256)
     prompts = [
         [draw.randrange(2, config.vocab_size) for _ in range(n)]
         for n in lengths(count, 8, longest, seed=3)
@@ -237,14 +237,17 @@ def compare(work: Work, runs: int) -> None:
         entry.ours.append(own or (wall, cpu))
         return wall, cpu
 
-    for turn in range(runs):
-        own = measure(OURS, ours, work)
-        measure(f"static {STATIC}", static(STATIC), work, own)
-        if not turn:
-            measure(f"static {2 * STATIC}, sorted", static(2 * STATIC, in_order=False), work, own)
+    own = measure(OURS, ours, work)
     measure(ALONE, alone, work, own)
-    part = timed(ours, start)
-    measure(f"continuous, first {PART}", continuous, start, part[:2])
+    try:
+        for turn in range(runs):
+            own = measure(OURS, ours, work) if turn else own
+            measure(f"static {STATIC}", static(STATIC), work, own)
+        measure(f"static {2 * STATIC}, sorted", static(2 * STATIC, in_order=False), work, own)
+        part = timed(ours, start)
+        measure(f"continuous, first {PART}", continuous, start, part[:2])
+    except KeyboardInterrupt:
+        print(f"\n{work.name}: stopped by hand; what was measured until then", flush=True)
     reference = found[ALONE].answers
     count = len(work.prompts)
     print(

@@ -201,8 +201,10 @@ class Batch:
             del joining[: len(group)]
             try:
                 self._prefill(group, done)
-            except BaseException:
-                waiting += [*joining, *(row for row in group if row not in self._rows)]
+            except BaseException as error:
+                waiting += joining
+                if out_of_memory(error):
+                    waiting += [row for row in group if row not in self._rows]
                 raise
 
     def _prefill(self, group: list[Row], done: Callable[[Row], None]) -> None:
