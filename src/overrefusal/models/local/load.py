@@ -8,16 +8,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from overrefusal.errors import OverrefusalError
+from overrefusal.models.local.options import DTYPES, QUANTIZATIONS
 from overrefusal.models.payload import printable
 
 if TYPE_CHECKING:
     import torch
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-QUANTIZATIONS = ("8bit", "4bit")
 _FILES = (".safetensors", ".json", ".jinja", ".model")
-_ERRORS = (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError)
+_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    ImportError,
+    TypeError,
+    AttributeError,
+    SafetensorError,
+)
 
 
 @dataclass(frozen=True, slots=True)
