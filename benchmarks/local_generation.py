@@ -14,15 +14,20 @@
 
 ``identical`` counts the prompts whose answer is the reference's token by token. The runs of the
 contenders alternate; figures are medians, ratios are taken within a round. Prompts and tokens per
-second are those of the processor's own time, which suffers less than wall time from what else the
-machine does. One thread.
+second are, on a CPU, those of the processor's own time, which suffers less than wall time from what
+else the machine does. One thread.
 
-``--stop-when-judged`` is measured on Bouncer alone: a random model says nothing to judge.
+What ``--stop-when-judged`` saves depends on how long answers are, and on the judge. It is measured
+twice: on Bouncer, whose answers are short, and on real answers of five models to XSTest where
+``OVERREFUSAL_DATA`` has them: the share of their tokens (four characters each) that is generated
+before the judge is certain, and how often it says the same of the part as of the whole. The
+settings in ``judges/early.py`` were chosen on 900 of the answers; the others are reported.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import platform
 import random
@@ -31,6 +36,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,6 +46,8 @@ from transformers.generation import ContinuousBatchingConfig
 from overrefusal.models.local.chat import encode, render
 from overrefusal.models.local.generate import end_tokens, generate
 from overrefusal.models.local.load import Loaded, load
+from overrefusal.models.local.model import LOOK
+from overrefusal.statistics import DECLINED
 
 Answers = list[list[int]]
 OURS = "overrefusal"
@@ -47,6 +55,7 @@ ALONE = "one at a time"
 STATIC = 32
 PART = 100
 """Prompts that the slowest contender is given."""
+CHOSEN_ON = 900
 
 
 @dataclass(frozen=True)
@@ -215,12 +224,13 @@ class Measured:
         pairs = list(zip(self.times, self.ours, strict=True))
         by_wall = statistics.median(theirs[0] / own[0] for theirs, own in pairs)
         by_cpu = statistics.median(theirs[1] / own[1] for theirs, own in pairs)
+        clock = cpu if self.work.loaded.model.device.type == "cpu" else wall
         count = len(self.answers)
         tokens = sum(map(len, reference[:count]))
         same = sum(a == b for a, b in zip(self.answers, reference, strict=False))
         return (
-            f"{name:24}{len(self.times):5}{wall:9.2f}{cpu:9.2f}{count / cpu:11.1f}"
-            f"{tokens / cpu:10.0f}{by_wall:8.1f}{by_cpu:7.1f}{same:7}/{count}"
+            f"{name:24}{len(self.times):5}{wall:9.2f}{cpu:9.2f}{count / clock:11.1f}"
+            f"{tokens / clock:10.0f}{by_wall:8.1f}{by_cpu:7.1f}{same:7}/{count}"
         )
 
 
@@ -265,6 +275,79 @@ def compare(work: Work, runs: int) -> None:
         print(entry.line(name, reference), flush=True)
 
 
+def judged(work: Work, runs: int) -> None:
+    """Bouncer's answers to the end, and until the rules are certain."""
+    from overrefusal.judges.early import EarlyStop
+    from overrefusal.judges.rules import RulesJudge
+
+    early = EarlyStop(RulesJudge())
+    decode = work.loaded.tokenizer.decode
+
+    def whole(work: Work) -> Answers:
+        return generate(work.loaded, work.prompts, 64)
+
+    def cut(work: Work) -> Answers:
+        watches = [early.watch("") for _ in work.prompts]
+
+        def stop(i: int, tokens: list[int]) -> bool:
+            return len(tokens) % LOOK == 0 and watches[i].certain(decode(tokens))
+
+        return generate(work.loaded, work.prompts, 64, stop=stop)
+
+    ratios, counts = [], (0, 0)
+    for _ in range(runs):
+        full, less = timed(whole, work), timed(cut, work)
+        ratios.append(full[1] / less[1])
+        counts = (sum(map(len, full[2])), sum(map(len, less[2])))
+    print(
+        f"\n--stop-when-judged, {work.name}, rules: {counts[1]} of {counts[0]} tokens, "
+        f"{statistics.median(ratios):.2f} times as fast (median of {runs}, processor's time)"
+    )
+
+
+def judged_texts(folder: Path) -> None:
+    """How much of real answers is needed, on those that no setting was chosen on."""
+    from overrefusal.judges.early import EarlyStop
+    from overrefusal.judges.protocol import Exchange
+    from overrefusal.judges.registry import get_judge
+    from overrefusal.records import Response
+
+    texts: list[tuple[str, str]] = []
+    for path in sorted(folder.glob("completions_*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            texts += [(row["prompt"], row["completion"]) for row in csv.DictReader(file)]
+    random.Random(0).shuffle(texts)
+    texts = texts[CHOSEN_ON:]
+    for spec in ("rules", "local"):
+        judge: Any = get_judge(spec)
+        early = EarlyStop(judge)
+        read = [text[: _needed(early.watch(prompt), text)] for prompt, text in texts]
+        verdicts = [
+            judge.judge_now(
+                [Exchange(p, Response(text=t)) for (p, _), t in zip(texts, of, strict=True)]
+            )
+            for of in ([text for _, text in texts], read)
+        ]
+        same = sum(a.outcome == b.outcome for a, b in zip(*verdicts, strict=True))
+        sides = sum(
+            (a.outcome in DECLINED) == (b.outcome in DECLINED)
+            for a, b in zip(*verdicts, strict=True)
+        )
+        share = sum(map(len, read)) / sum(len(text) for _, text in texts)
+        cut = sum(len(part) < len(text) for part, (_, text) in zip(read, texts, strict=True))
+        print(
+            f"--stop-when-judged, {len(texts)} real answers, {spec}: {share:.0%} of the text, "
+            f"{1 / share:.1f} times fewer tokens; {cut} answers cut; same outcome for {same}, "
+            f"same side (declined or not) for {sides}"
+        )
+
+
+def _needed(watch: Any, text: str) -> int:
+    """Characters of ``text`` after which the judge is certain of it."""
+    step = 4 * LOOK
+    return next((c for c in range(step, len(text), step) if watch.certain(text[:c])), len(text))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--models", nargs="+", default=["bouncer", "100M", "1B"])
@@ -288,7 +371,15 @@ def main() -> None:
         if name == "1B" and not torch.cuda.is_available():
             print("\nrandom Llama, 1B: left out, torch sees no GPU here")
             continue
-        compare(works[name](), given.runs)
+        work = works[name]()
+        compare(work, given.runs)
+        if name == "bouncer":
+            judged(work, given.runs)
+            answers = Path(os.environ.get("OVERREFUSAL_DATA", "")) / "xstest"
+            if answers.is_dir():
+                judged_texts(answers)
+            else:
+                print("--stop-when-judged on real answers: left out, OVERREFUSAL_DATA has none")
     print(f"\nload {os.getloadavg()[0]:.1f} at the end")
 
 

@@ -99,7 +99,12 @@ async def evaluate_async(
                 fingerprint=_fingerprint(exam, variant, samples, the_judge, fresh),
                 suite=exam,
                 judge=the_judge.identity,
-                variant={**asdict(variant), "model": the_model.spec, "identity": variant.model},
+                variant={
+                    **asdict(variant),
+                    "model": the_model.spec,
+                    "identity": variant.model,
+                    "local": {**asdict(local), "stop_when_judged": stop_when_judged or None},
+                },
                 samples=samples,
                 fresh=fresh,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,9 @@ def load(
             bnb_4bit_quant_type="nf4",
             bnb_4bit_compute_dtype=settings["dtype"],
         )
+    if not sys.stderr.isatty():
+        bars: Any = transformers.utils.logging
+        bars.disable_progress_bar()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         source = _source(name, Path(scratch))
         try:
