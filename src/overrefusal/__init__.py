@@ -77,6 +77,7 @@ __all__ = [
     "Actor",
     "Connection",
     "Expected",
+    "LocalOptions",
     "Message",
     "Outcome",
     "OverrefusalError",

@@ -16,6 +16,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 from overrefusal.errors import OverrefusalError  # noqa: E402
 from overrefusal.models.local import generate as loop  # noqa: E402
+from overrefusal.models.local import slots  # noqa: E402
 from overrefusal.models.local.generate import Batch, Row, arranged, generate  # noqa: E402
 from overrefusal.models.local.load import Loaded, load  # noqa: E402
 from overrefusal.models.local.slots import spliceable  # noqa: E402
@@ -205,6 +206,21 @@ def test_out_of_memory_halves_the_batch_says_so_and_goes_on(
         assert generate(loaded, prompts, limits) == expected
     assert "out of memory; going on with batches of at most" in caplog.text
     assert "\n" not in caplog.records[0].getMessage()
+
+
+def test_out_of_memory_for_the_cache_loses_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = model("llama")
+    prompts, limits = some_prompts(16)
+    expected = generate(loaded, prompts, limits)
+    move = slots.SlotCache._move
+
+    def scarce(cache: slots.SlotCache, end: int) -> None:
+        if cache.rows * max(end, *cache.lengths, 0) > 200:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        move(cache, end)
+
+    monkeypatch.setattr(slots.SlotCache, "_move", scarce)
+    assert generate(loaded, prompts, limits) == expected
 
 
 def test_a_row_that_does_not_fit_even_alone_spares_the_others() -> None:

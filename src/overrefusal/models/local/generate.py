@@ -8,7 +8,6 @@ than rounding can tell apart, the row is answered by ``model.generate`` alone.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +19,7 @@ import transformers
 from overrefusal.errors import OverrefusalError
 from overrefusal.models.local.load import Loaded
 from overrefusal.models.local.sampling import Draw
-from overrefusal.models.local.slots import SlotCache, bytes_per_token, spliceable
+from overrefusal.models.local.slots import SLACK, SlotCache, bytes_per_token, spliceable
 
 ROWS_CPU, ROWS_GPU = 192, 512
 """More rows than these make a step slower without making it cheaper."""
@@ -194,22 +193,28 @@ class Batch:
             if count > 1 and (count > self._capacity or count * longest > self.budget):
                 break
             joining.append(waiting.pop())
+        if not joining:
+            return
         joining.sort(key=_length, reverse=True)
         most = PREFILL_GPU if self._gpu else PREFILL_CPU
-        while joining:
-            group = joining[: grouped([_length(row) for row in joining], most, PADDING)]
-            del joining[: len(group)]
-            try:
+        group: list[Row] = []
+        try:
+            if self._cache is None:
+                self._cache = SlotCache(self._model.device)
+            self._cache.reserve(len(self._rows) + len(joining), _length(joining[0]))
+            while joining:
+                count = grouped([_length(row) for row in joining], most, PADDING)
+                group, joining = joining[:count], joining[count:]
                 self._prefill(group, done)
-            except BaseException as error:
-                waiting += joining
-                if out_of_memory(error):
-                    waiting += [row for row in group if row not in self._rows]
-                raise
+        except BaseException as error:
+            waiting += joining
+            if out_of_memory(error):
+                # Rows of the group that are under way already wait again with the others.
+                waiting += [row for row in group if row.finish is None and row not in self._rows]
+            raise
 
     def _prefill(self, group: list[Row], done: Callable[[Row], None]) -> None:
-        if self._cache is None:
-            self._cache = SlotCache(self._capacity, self._model.device)
+        assert self._cache is not None
         contexts = [[*row.prompt, *row.tokens] for row in group]
         ids, positions, mask = left_padded(contexts, self._pad, self._model.device)
         self._cache.join([len(context) for context in contexts])
@@ -365,8 +370,8 @@ def _length(row: Row) -> int:
 
 
 def _need(row: Row) -> int:
-    """Tokens of cache that the row can come to hold."""
-    return len(row.prompt) + row.limit
+    """Columns of cache that the row can come to need."""
+    return len(row.prompt) + row.limit + SLACK
 
 
 def grouped(lengths: Sequence[int], most: int, padding: int) -> int:
@@ -396,17 +401,25 @@ def left_padded(
 
 def _budget(model: Any) -> int:
     """Tokens that the cache may hold in the memory that is free now."""
+    devices = {p.device for p in model.parameters()}
     if model.device.type == "cuda":
-        free = sum(
-            torch.cuda.mem_get_info(device)[0]
-            for device in {p.device for p in model.parameters() if p.device.type == "cuda"}
-        )
+        free = 0
+        for device in (d for d in devices if d.type == "cuda"):
+            held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+            free += torch.cuda.mem_get_info(device)[0] + held
     else:
-        try:
-            free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (AttributeError, OSError, ValueError):
-            free = 1 << 31
+        free = _free_memory()
     return max(1, int(MEMORY * free) // bytes_per_token(model))
+
+
+def _free_memory() -> int:
+    """Bytes of main memory that can be had without swapping; 2 GiB where nobody says."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            found = dict(line.split(":", 1) for line in file)
+        return 1024 * int(found["MemAvailable"].split()[0])
+    except (OSError, ValueError, KeyError, IndexError):
+        return 1 << 31
 
 
 def out_of_memory(error: BaseException) -> bool:

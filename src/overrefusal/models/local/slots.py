@@ -25,33 +25,40 @@ from transformers.cache_utils import (
     DynamicSlidingWindowLayer,
 )
 
+SLACK = 64
+"""Free columns after the common end; when they are used up, all rows move."""
+
 
 class SlotCache(Cache):
-    """Keys and values of up to ``rows`` rows; layers are laid out at the first forward pass.
+    """Keys and values of some rows; layers are laid out at the first forward pass.
 
     ``lengths`` holds the number of tokens of each row. Before a forward pass, :meth:`join` or
-    :meth:`step` says which rows and columns it is about.
+    :meth:`step` says which rows and columns it is about. The buffers have as many rows as were
+    reserved, and are :data:`SLACK` columns wider than the longest row.
     """
 
-    def __init__(self, rows: int, device: torch.device) -> None:
+    def __init__(self, device: torch.device) -> None:
         new_layer: Any = lambda: _Layer(self)  # noqa: E731 - transformers calls it like a class
         super().__init__(layer_class_to_replicate=new_layer)
-        self.rows = rows
+        self.rows = 0
         self.columns = 0
         self.lengths: list[int] = []
         self.end = 0
-        self.visible = torch.zeros(rows, 0, dtype=torch.bool, device=device)
+        self.visible = torch.zeros(0, 0, dtype=torch.bool, device=device)
         self.view = (slice(0, 0), slice(0, 0))
         """Rows and columns of the forward pass at hand."""
         self.past = 0
         """Columns in view that hold earlier tokens."""
 
+    def reserve(self, rows: int, width: int) -> None:
+        """Make room for ``rows`` rows in all, new ones of up to ``width`` tokens among them."""
+        if rows > self.rows or width > self.end:
+            self.rows = max(rows, self.rows)
+            self._move(width)
+
     def join(self, lengths: Sequence[int]) -> None:
-        """Make room for new rows of these many tokens, left-padded to the longest."""
+        """Add rows of these many tokens, left-padded to the longest, in the room reserved."""
         width = max(lengths)
-        if self.end < width or self.columns < width:
-            window = max(self.lengths, default=0)
-            self._move(max(width, window), 2 * max(width, window) + 32)
         first = len(self.lengths)
         rows = slice(first, first + len(lengths))
         columns = slice(self.end - width, self.end)
@@ -68,7 +75,7 @@ class SlotCache(Cache):
         """
         longest = max(self.lengths)
         if self.end == self.columns:
-            self._move(longest, max(self.columns, 2 * longest + 32))
+            self._move(longest)
         self.lengths = [length + 1 for length in self.lengths]
         self.end += 1
         rows, columns = slice(0, len(self.lengths)), slice(self.end - longest - 1, self.end)
@@ -98,21 +105,19 @@ class SlotCache(Cache):
         layers: list[Any] = list(self.layers)
         return [layer for layer in layers if layer.is_initialized]
 
-    def _move(self, end: int, columns: int) -> None:
-        """Let the common end stand at column ``end`` of buffers that are ``columns`` wide."""
+    def _move(self, end: int) -> None:
+        """Let the common end stand at column ``end``, or where the longest row needs it."""
         count, window = len(self.lengths), max(self.lengths, default=0)
+        end = max(end, window)
+        columns = end + SLACK
         old, new = slice(self.end - window, self.end), slice(end - window, end)
-
-        def moved(buffer: torch.Tensor) -> torch.Tensor:
-            shape = (*buffer.shape[:-2], columns, buffer.shape[-1])
-            # Zeros, because what is masked is multiplied by nought and must be finite.
-            fresh = buffer.new_zeros(shape)
-            fresh[:count, :, new] = buffer[:count, :, old]
-            return fresh
-
         for layer in self._filled():
-            layer.keys = moved(layer.keys)
-            layer.values = moved(layer.values)
+            for name in ("keys", "values"):
+                buffer = getattr(layer, name)
+                # Zeros, because what is masked is multiplied by nought and must be finite.
+                fresh = buffer.new_zeros(self.rows, buffer.shape[1], columns, buffer.shape[3])
+                fresh[:count, :, new] = buffer[:count, :, old]
+                setattr(layer, name, fresh)
         visible = self.visible.new_zeros(self.rows, columns)
         visible[:count, new] = self.visible[:count, old]
         visible[:count, end:] = True
