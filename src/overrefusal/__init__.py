@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         rejudge,
         rejudge_async,
     )
+    from overrefusal.models.local.options import LocalOptions
     from overrefusal.records import (
         Actor,
         Expected,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 # Loaded when first used, so that importing the package costs nothing.
 _HOMES = {
     "OverrefusalError": "errors",
+    "LocalOptions": "models.local.options",
     **dict.fromkeys(
         (
             "Connection",
@@ -75,6 +77,7 @@ __all__ = [
     "Actor",
     "Connection",
     "Expected",
+    "LocalOptions",
     "Message",
     "Outcome",
     "OverrefusalError",

@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 import orjson
 
 from overrefusal.errors import OverrefusalError
+from overrefusal.judges.early import EarlyStop
 from overrefusal.judges.protocol import Judge
 from overrefusal.judges.registry import get_judge
+from overrefusal.models.local.options import LocalOptions
 from overrefusal.models.protocol import Model
 from overrefusal.models.registry import open_model
 from overrefusal.models.variants import Variant
@@ -59,6 +61,8 @@ async def evaluate_async(
     label: str | None = None,
     store: str | Path | None = None,
     connection: Connection = Connection(),
+    local: LocalOptions = LocalOptions(),  # noqa: B008 - frozen
+    stop_when_judged: bool = False,
     fresh: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Run:
@@ -66,7 +70,9 @@ async def evaluate_async(
 
     ``model`` and ``judge`` are specs (``openai/NAME``, ``rules``) or objects of one's own. An
     unfinished run of the same model, suite, judge and settings in ``store`` is taken up again, and
-    requests that the store holds answers to are not asked again unless ``fresh``.
+    requests that the store holds answers to are not asked again unless ``fresh``. ``local`` says
+    how an ``hf/`` model is loaded; with ``stop_when_judged`` its answers end as soon as the judge
+    is certain of them, and are kept apart from whole ones.
 
     Raises ``OverrefusalError`` for input or a provider's word that no repetition can mend. Prompts
     that could not be asked are in the run as errors, in no rate.
@@ -79,7 +85,13 @@ async def evaluate_async(
     opened = open_store(store)
     the_judge = get_judge(judge, open_model) if isinstance(judge, str) else judge
     try:
-        the_model = open_model(model, **asdict(connection)) if isinstance(model, str) else model
+        early = EarlyStop(the_judge) if stop_when_judged else None
+        if not isinstance(model, str):
+            if early is not None:
+                raise OverrefusalError(f"{model.spec}: stop_when_judged needs the model's spec")
+            the_model = model
+        else:
+            the_model = open_model(model, **asdict(connection), local=local, early=early)
         try:
             variant = Variant(the_model.identity, system, sampling, label)
             await asyncio.to_thread(opened.save_suite, exam)
@@ -87,7 +99,12 @@ async def evaluate_async(
                 fingerprint=_fingerprint(exam, variant, samples, the_judge, fresh),
                 suite=exam,
                 judge=the_judge.identity,
-                variant={**asdict(variant), "model": the_model.spec, "identity": variant.model},
+                variant={
+                    **asdict(variant),
+                    "model": the_model.spec,
+                    "identity": variant.model,
+                    "local": {**asdict(local), "stop_when_judged": stop_when_judged or None},
+                },
                 samples=samples,
                 fresh=fresh,
             )
@@ -97,7 +114,7 @@ async def evaluate_async(
                 variant,
                 the_model,
                 the_judge,
-                concurrency=connection.concurrency,
+                concurrency=max(connection.concurrency, getattr(the_model, "at_once", 0)),
                 fresh=fresh,
                 on_progress=on_progress,
             )

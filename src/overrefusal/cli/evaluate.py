@@ -17,6 +17,7 @@ from overrefusal.cli.options import (
     store_option,
 )
 from overrefusal.errors import OverrefusalError
+from overrefusal.models.local.options import DTYPES, QUANTIZATIONS, LocalOptions
 
 
 @click.command("eval")
@@ -56,6 +57,15 @@ from overrefusal.errors import OverrefusalError
     help="Seconds for one request.",
 )
 @click.option("--max-attempts", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--device", help="Where an hf/ model runs: cpu, cuda:1, auto for all GPUs.")
+@click.option("--dtype", type=click.Choice(DTYPES), help="The precision of an hf/ model.")
+@click.option("--quantize", type=click.Choice(QUANTIZATIONS), help="Of an hf/ model's weights.")
+@click.option("--adapter", metavar="NAME-OR-DIR", help="A PEFT adapter on an hf/ model.")
+@click.option(
+    "--stop-when-judged",
+    is_flag=True,
+    help="End an hf/ model's answer as soon as the judge is certain of it.",
+)
 @click.option("--fresh", is_flag=True, help="Take no answer from earlier runs.")
 @max_error_share_option
 @store_option
@@ -100,6 +110,10 @@ def command(context: click.Context, /, model: str, as_json: bool, **options: Any
                 timeout=options["timeout"],
                 max_attempts=options["max_attempts"],
             ),
+            local=LocalOptions(
+                options["device"], options["dtype"], options["quantize"], options["adapter"]
+            ),
+            stop_when_judged=options["stop_when_judged"],
             fresh=options["fresh"],
             on_progress=update,
         )

@@ -47,6 +47,10 @@ class RulesJudge:
 
     async def judge(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
         """One verdict each, in order; raises nothing."""
+        return self.judge_now(exchanges)
+
+    def judge_now(self, exchanges: Sequence[Exchange]) -> list[Verdict]:
+        """As ``judge``, for callers without an event loop."""
         return [judge_text(exchange.response.text) for exchange in exchanges]
 
     async def close(self) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from overrefusal.errors import OverrefusalError
+from overrefusal.models.local.options import LocalOptions
 from overrefusal.models.prices import Price
 from overrefusal.models.protocol import Model
 
 if TYPE_CHECKING:
+    from overrefusal.models.local.model import EarlyStop
     from overrefusal.models.wire import Wire
 
 ENTRY_POINTS = "overrefusal.models"
@@ -44,16 +47,33 @@ def open_model(
     max_attempts: int = 10,
     max_total: float = 600.0,
     price: Price | None = None,
+    local: LocalOptions = LocalOptions(),  # noqa: B008 - frozen
+    early: EarlyStop | None = None,
 ) -> Model:
     """The model that ``spec`` names; nothing is asked yet, and nothing heavy is loaded for others.
 
     ``concurrency``, ``rpm`` (requests a minute), ``tpm`` (tokens a minute), ``timeout`` (seconds
     an attempt), ``max_attempts``, ``max_total`` (seconds for all attempts at a request) and
     ``price`` apply to models behind HTTP; ``base_url`` and ``api_key`` override the environment.
+    ``local`` applies to models in this process, and so does ``early``, which ends their answers
+    when enough of them is there.
 
     Raises ``OverrefusalError`` for an unknown kind, a missing key, address, file or extra.
     """
     kind, _, name = spec.partition("/")
+    if kind == "hf":
+        if base_url is not None:
+            raise OverrefusalError(f"{spec}: takes no base URL; endpoint/NAME does")
+        from overrefusal.models.local.load import load
+        from overrefusal.models.local.model import HfModel
+
+        return HfModel(load(_named(spec, name), **asdict(local)), early=early)
+    asked = [option for option, value in asdict(local).items() if value is not None]
+    asked += ["stop-when-judged"] if early is not None else []
+    if asked:
+        raise OverrefusalError(
+            f"{spec}: --{asked[0]} is for models in this process, which are written hf/NAME-OR-DIR"
+        )
     if kind in _REMOTE:
         from overrefusal.models.http import HttpModel, Limits
 
@@ -99,11 +119,6 @@ def _bundled(
         from overrefusal.models.replay import ReplayModel
 
         return ReplayModel(_named(spec, name))
-    if kind == "hf":
-        from overrefusal.models.local.load import load
-        from overrefusal.models.local.model import HfModel
-
-        return HfModel(load(_named(spec, name)))
     if kind == "inspect":
         from overrefusal.models.inspect import InspectModel
 

@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from overrefusal.errors import OverrefusalError
 from overrefusal.models.payload import printable
 
@@ -43,6 +45,8 @@ def adapted(model: Any, name: str, *, merge: bool) -> tuple[Any, str]:
             # peft only warns of weights that found no place.
             warnings.filterwarnings("error", message=".*(missing|unexpected).*keys")
             whole: Any = peft.PeftModel.from_pretrained(model, str(folder))
+    except SafetensorError as error:
+        raise OverrefusalError(f"--adapter {name}: damaged weights: {printable(error)}") from None
     except (ValueError, RuntimeError, KeyError, TypeError, UserWarning) as error:
         raise OverrefusalError(
             f"--adapter {name} was made for another model ({base or 'unnamed'}): {printable(error)}"

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from overrefusal.errors import OverrefusalError
+from overrefusal.models.local.options import DTYPES, QUANTIZATIONS
 from overrefusal.models.payload import printable
 
 if TYPE_CHECKING:
     import torch
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-QUANTIZATIONS = ("8bit", "4bit")
 _FILES = (".safetensors", ".json", ".jinja", ".model")
-_ERRORS = (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError)
+_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    ImportError,
+    TypeError,
+    AttributeError,
+    SafetensorError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,9 @@ def load(
             bnb_4bit_quant_type="nf4",
             bnb_4bit_compute_dtype=settings["dtype"],
         )
+    if not sys.stderr.isatty():
+        bars: Any = transformers.utils.logging
+        bars.disable_progress_bar()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         source = _source(name, Path(scratch))
         try:

@@ -54,7 +54,7 @@ def command_of(run: Run) -> str:
             ["overrefusal", "rejudge", record.parent, "--judge", judge_spec(record.judge)]
         )
     words = ["overrefusal", "eval", str(variant.get("model", "")), *_suite(record.suite_name)]
-    words += _base_url(variant)
+    words += [*_base_url(variant), *_local(variant)]
     system, before = str(variant.get("system") or ""), ""
     if system and _shown_whole(system):
         file = f"system-{record.id}.txt"
@@ -102,6 +102,17 @@ def _base_url(variant: Mapping[str, Any]) -> list[str]:
     """The option for the address that a model's identity carries."""
     address = str(variant.get("identity", "")).removeprefix(f"{variant.get('model')}@")
     return ["--base-url", address] if address.startswith(("http://", "https://")) else []
+
+
+def _local(variant: Mapping[str, Any]) -> list[str]:
+    """The options of a model in this process."""
+    given = variant.get("local")
+    words: list[str] = []
+    for name, value in given.items() if isinstance(given, Mapping) else ():
+        if value is not None:
+            words.append(f"--{str(name).replace('_', '-')}")
+            words += [] if value is True else [str(value)]
+    return words
 
 
 def _sampling(variant: Mapping[str, Any]) -> Mapping[str, Any]:
