@@ -1,0 +1,195 @@
+"""Editing the residual stream while a block of code runs: directional ablation and addition.
+
+Edits act on every token of every forward pass, so on each token that a KV cache feeds singly too.
+Their tensors follow the stream to its device and precision; the model itself is never moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from overrefusal.activations.structure import Structure, stream_in, stream_of
+from overrefusal.errors import OverrefusalError
+
+Strength = float | Sequence[float]
+"""One number, or one for each row of a batch; 0 leaves a row exactly as it is."""
+_Change = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ablation:
+    """x - strength * r (r . x) wherever the stream is read or written: at every block's input and
+    at what its attention and its MLP add (Arditi et al., arXiv:2406.11717, 2.4)."""
+
+    directions: Tensor
+    """(width,); or (layers, width), one a block; or (rows, layers or 1, width), each row of the
+    batch its own. They are divided by their norms; a vector of zeros changes nothing."""
+    strength: Strength = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Addition:
+    """x + strength * v at the input of block ``layer``: where a vector recorded at that layer of
+    the stream was read (ibid.)."""
+
+    vectors: Tensor
+    """(width,); or (rows, width), each row of the batch its own."""
+    layer: int
+    strength: Strength = 1.0
+
+
+Edit = Ablation | Addition
+
+
+@dataclass(slots=True)
+class _Sites:
+    """What changes the stream where: at block inputs, and behind attention and MLP."""
+
+    inputs: dict[int, list[_Change]] = field(default_factory=dict)
+    parts: dict[int, list[_Change]] = field(default_factory=dict)
+
+
+@contextmanager
+def editing(structure: Structure, *edits: Edit) -> Iterator[None]:
+    """While open, the model's stream is edited, by each of ``edits`` in turn.
+
+    Whatever happens inside, it ends with the model as it was. Edits whose strength is 0 throughout
+    are not installed. Contexts can be nested: the outer one's edits come first.
+
+    Raises ``OverrefusalError`` for vectors of another width or number of layers; the forward pass
+    raises it for a batch of another number of rows.
+    """
+    sites = _Sites()
+    for edit in edits:
+        _place(structure, edit, sites)
+    with ExitStack() as stack:
+        for i, block in enumerate(structure.blocks):
+            if changes := sites.inputs.get(i):
+                handle = block.module.register_forward_pre_hook(_before(changes), with_kwargs=True)
+                stack.callback(handle.remove)
+            if changes := sites.parts.get(i):
+                for part in (block.attention, block.mlp):
+                    stack.callback(part.register_forward_hook(_after(changes)).remove)
+        yield
+
+
+def _place(structure: Structure, edit: Edit, sites: _Sites) -> None:
+    strength = torch.as_tensor(edit.strength, dtype=torch.float32).reshape(-1)
+    if not bool(strength.any()):
+        return
+    if isinstance(edit, Addition):
+        vectors = edit.vectors if edit.vectors.dim() == 2 else edit.vectors[None]
+        if vectors.dim() != 2 or vectors.shape[-1] != structure.width:
+            raise OverrefusalError(_misfit(edit.vectors, structure))
+        if not 0 <= edit.layer < len(structure):
+            raise OverrefusalError(
+                f"layer {edit.layer}: the model has layers 0 to {len(structure) - 1}"
+            )
+        change = _Rows(vectors, strength, _added)
+        sites.inputs.setdefault(edit.layer, []).append(change)
+        return
+    given = edit.directions
+    directions = given[(None,) * (3 - given.dim())] if given.dim() < 3 else given
+    if directions.shape[-1] != structure.width or directions.shape[1] not in (1, len(structure)):
+        raise OverrefusalError(_misfit(given, structure))
+    units = nn.functional.normalize(directions.double(), dim=-1, eps=1e-30)
+    for i in range(len(structure)):
+        change = _Rows(units[:, min(i, units.shape[1] - 1)], strength, _ablated)
+        sites.inputs.setdefault(i, []).append(change)
+        sites.parts.setdefault(i, []).append(change)
+
+
+def _misfit(vectors: Tensor, structure: Structure) -> str:
+    return (
+        f"a vector of shape {tuple(vectors.shape)} does not fit a stream of {len(structure)} "
+        f"layers and width {structure.width}; it is from another model"
+    )
+
+
+class _Rows:
+    """A change of the stream with vectors (rows or 1, width) and strengths (rows or 1,)."""
+
+    def __init__(
+        self, vectors: Tensor, strength: Tensor, change: Callable[[Tensor, Tensor, Tensor], Tensor]
+    ) -> None:
+        self._vectors, self._strength, self._change = vectors, strength, change
+        self._whole = bool(strength.all())
+        self._ready: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, stream: Tensor) -> Tensor:
+        if stream.dim() != 3:
+            raise OverrefusalError(
+                f"a block's part gave a tensor of shape {tuple(stream.shape)}; edits need one of "
+                "rows, tokens and width"
+            )
+        rows = {len(self._vectors), len(self._strength)} - {1}
+        if rows - {stream.shape[0]}:
+            raise OverrefusalError(
+                f"the edit is for {max(rows)} rows, the batch has {stream.shape[0]}"
+            )
+        if stream.device not in self._ready:
+            kept = torch.float64 if stream.dtype == torch.float64 else torch.float32
+            self._ready[stream.device] = (
+                self._vectors.to(stream.device, kept),
+                self._strength.to(stream.device, kept),
+            )
+        vectors, strength = self._ready[stream.device]
+        # In half precision the rounding of the difference would be as large as the edit.
+        changed = self._change(stream.to(vectors.dtype), vectors, strength).to(stream.dtype)
+        if self._whole:
+            return changed
+        return torch.where((strength != 0)[:, None, None], changed, stream)
+
+
+def _ablated(x: Tensor, units: Tensor, strength: Tensor) -> Tensor:
+    if len(units) == 1:
+        along = x @ units[0][:, None]
+        return torch.addcmul(x, along * strength[:, None, None], units[0], value=-1.0)
+    along = torch.bmm(x, units[:, :, None]) * strength[:, None, None]
+    return torch.baddbmm(x, along, units[:, None, :], alpha=-1.0)
+
+
+def _added(x: Tensor, vectors: Tensor, strength: Tensor) -> Tensor:
+    return x + (vectors * strength[:, None])[:, None, :]
+
+
+def _before(
+    changes: Sequence[_Change],
+) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]:
+    def hook(
+        _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        stream = _all(changes, stream_in(args, kwargs))
+        if args:
+            return (stream, *args[1:]), kwargs
+        return args, kwargs | {"hidden_states": stream}
+
+    return hook
+
+
+def _after(changes: Sequence[_Change]) -> Callable[[nn.Module, tuple[Any, ...], Any], Any]:
+    def hook(_: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        return _replaced(output, _all(changes, stream_of(output)))
+
+    return hook
+
+
+def _all(changes: Sequence[_Change], stream: Tensor) -> Tensor:
+    for change in changes:
+        stream = change(stream)
+    return stream
+
+
+def _replaced(output: Any, stream: Tensor) -> Any:
+    """``output`` with ``stream`` where ``stream_of`` found it."""
+    if isinstance(output, tuple):
+        return (_replaced(output[0], stream), *output[1:])
+    if isinstance(output, list):
+        return [_replaced(output[0], stream), *output[1:]]
+    return stream
