@@ -9,7 +9,7 @@ from torch import nn  # noqa: E402
 
 from overrefusal.activations.structure import Names, find_structure  # noqa: E402
 from overrefusal.errors import OverrefusalError  # noqa: E402
-from tests.activations.tiny import CONFIGS, tiny  # noqa: E402
+from tests.activations.tiny import CONFIGS, hooks, tiny  # noqa: E402
 
 PARTS = {
     "llama": ("model.layers", "self_attn", "mlp"),
@@ -58,7 +58,8 @@ def test_half_precision_does_not_blur_the_parts(name):
 def test_finding_leaves_no_hook_and_no_gradient():
     model = tiny("llama")
     find_structure(model)
-    assert all(not m._forward_hooks and not m._forward_pre_hooks for m in model.modules())
+    assert hooks(model) == 0
+    assert all(p.grad is None for p in model.parameters())
 
 
 class Mixer(nn.Module):

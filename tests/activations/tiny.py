@@ -103,3 +103,13 @@ def prompts(*lengths, seed=0):
     """Random token ids of the given lengths, without special tokens."""
     generator = torch.Generator().manual_seed(seed)
     return [torch.randint(3, 97, (n,), generator=generator).tolist() for n in lengths]
+
+
+def hooks(model):
+    """How many hooks of ours there are; transformers keeps some of its own."""
+    found = [
+        h
+        for m in model.modules()
+        for h in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())
+    ]
+    return sum(h.__module__.startswith("overrefusal") for h in found)

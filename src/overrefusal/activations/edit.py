@@ -120,7 +120,7 @@ class _Rows:
     ) -> None:
         self._vectors, self._strength, self._change = vectors, strength, change
         self._whole = bool(strength.all())
-        self._ready: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        self._ready: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     def __call__(self, stream: Tensor) -> Tensor:
         if stream.dim() != 3:
@@ -133,15 +133,13 @@ class _Rows:
             raise OverrefusalError(
                 f"the edit is for {max(rows)} rows, the batch has {stream.shape[0]}"
             )
-        if stream.device not in self._ready:
-            kept = torch.float64 if stream.dtype == torch.float64 else torch.float32
-            self._ready[stream.device] = (
-                self._vectors.to(stream.device, kept),
-                self._strength.to(stream.device, kept),
-            )
-        vectors, strength = self._ready[stream.device]
         # In half precision the rounding of the difference would be as large as the edit.
-        changed = self._change(stream.to(vectors.dtype), vectors, strength).to(stream.dtype)
+        exact = torch.float64 if stream.dtype == torch.float64 else torch.float32
+        place = (stream.device, exact)
+        if place not in self._ready:
+            self._ready[place] = (self._vectors.to(*place), self._strength.to(*place))
+        vectors, strength = self._ready[place]
+        changed = self._change(stream.to(exact), vectors, strength).to(stream.dtype)
         if self._whole:
             return changed
         return torch.where((strength != 0)[:, None, None], changed, stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
+from itertools import takewhile
 
 from overrefusal.errors import OverrefusalError
 
@@ -35,7 +35,8 @@ def find_positions(
     ``text`` the text of one token. Raises ``OverrefusalError`` where the prompts do not differ.
     """
     reversed_ids = [[*reversed(encode(user))] for user in _TEXTS]
-    behind: list[int] = commonprefix(reversed_ids)
+    alike = takewhile(lambda tokens: len(set(tokens)) == 1, zip(*reversed_ids, strict=False))
+    behind = [tokens[0] for tokens in alike]
     if any(len(ids) == len(behind) for ids in reversed_ids):
         raise OverrefusalError(
             "the chat template leaves the user's text out of the prompt, so no position in it can "

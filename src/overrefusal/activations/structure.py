@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import combinations, count
+from itertools import combinations, count, pairwise
 from typing import Any
 
 import torch
@@ -205,10 +205,7 @@ def _is_chain(path: str, items: Sequence[tuple[str, nn.Module]], seen: dict[str,
         return False
     if any(s.before.shape != s.after.shape for s in streams if s.before is not None):  # type: ignore[union-attr]
         return False
-    return all(
-        torch.equal(_stream(a.after), _stream(b.before))
-        for a, b in zip(streams, streams[1:], strict=False)
-    )
+    return all(torch.equal(_stream(a.after), _stream(b.before)) for a, b in pairwise(streams))
 
 
 def _block(
