@@ -100,9 +100,10 @@ def _bundled(
 
         return ReplayModel(_named(spec, name))
     if kind == "hf":
-        from overrefusal.models.hf import load_hf
+        from overrefusal.models.local.load import load
+        from overrefusal.models.local.model import HfModel
 
-        return load_hf(_named(spec, name))
+        return HfModel(load(_named(spec, name)))
     if kind == "inspect":
         from overrefusal.models.inspect import InspectModel
 

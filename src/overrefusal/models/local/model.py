@@ -1,9 +1,8 @@
-"""Local models through transformers: ``hf/NAME-OR-DIR``."""
+"""A local model behind the ``Model`` protocol."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import threading
 import time
@@ -11,10 +10,11 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from overrefusal.errors import OverrefusalError
+from overrefusal.models.local.chat import render
+from overrefusal.models.local.load import Loaded
 from overrefusal.models.payload import printable
 from overrefusal.models.thinking import split_thinking
 from overrefusal.models.wire import sample_seed
@@ -50,44 +50,28 @@ class HfModel:
 
     keyed_by_id = False
 
-    def __init__(
-        self, spec: str, identity: str, model: Any, tokenizer: Any, *, batch_size: int = 8
-    ) -> None:
-        """``model`` and ``tokenizer`` as transformers loads them.
-
-        Raises ``OverrefusalError`` where the tokenizer has no chat template.
-        """
+    def __init__(self, loaded: Loaded, *, batch_size: int = 8) -> None:
+        """Raises ``OverrefusalError`` for a batch size below 1."""
         if batch_size < 1:
-            raise OverrefusalError(f"{spec}: batch_size must be at least 1, not {batch_size}")
-        if not tokenizer.chat_template:
             raise OverrefusalError(
-                f"{spec}: its tokenizer has no chat template, so it is no chat model: name an "
-                "instruction-tuned model, or add chat_template.jinja to its folder"
+                f"{loaded.spec}: batch_size must be at least 1, not {batch_size}"
             )
-        self.spec = spec
-        self.identity = identity
-        self._model = model
-        self._tokenizer = tokenizer
+        self.spec = loaded.spec
+        self.identity = loaded.identity
+        self._model = loaded.model
+        self._tokenizer = loaded.tokenizer
         self._batch_size = batch_size
         self._jobs: deque[_Job] = deque()
         self._drain: asyncio.Task[None] | None = None
         self._worker: ThreadPoolExecutor | None = None
         self._stop = threading.Event()
-        tokenizer.padding_side = "left"
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
 
     async def answer(self, request: Request) -> Response:
         """The model's response; ``error`` is set where this request cannot be generated."""
-        turns = [{"role": m.role, "content": m.content} for m in request.messages]
         try:
-            text = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True
-            )
-        except Exception as error:  # A template is the model's own code and raises what it likes.
-            return Response(
-                error=f"the chat template declined the conversation ({printable(error)})"
-            )
+            text = render(self._tokenizer, request.messages)
+        except OverrefusalError as error:
+            return Response(error=str(error))
         job = _Job(request, text, asyncio.get_running_loop().create_future())
         self._jobs.append(job)
         if self._drain is None or self._drain.done():
@@ -232,45 +216,6 @@ class HfModel:
         )
 
 
-def load_hf(name: str, *, device: str | None = None, batch_size: int = 8) -> HfModel:
-    """The model in folder ``name``, or ``name`` on the Hugging Face hub or in its cache.
-
-    float32 on the CPU, the checkpoint's own precision on a GPU; ``device`` is a torch device, by
-    default a GPU where there is one. Weights are read from safetensors only, and no code that
-    comes with a model is run. Raises ``OverrefusalError`` where torch is missing or no chat model
-    can be loaded.
-    """
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise OverrefusalError(
-            f"hf/{name} needs {error.name}: pip install 'overrefusal[local]'"
-        ) from None
-    folder = Path(name)
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise OverrefusalError(f"hf/{name}: the folder has no config.json, so it holds no model")
-    try:
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        dtype: Any = torch.float32 if place.type == "cpu" else "auto"
-        tokenizers: Any = transformers.AutoTokenizer
-        models: Any = transformers.AutoModelForCausalLM
-        tokenizer = tokenizers.from_pretrained(name, trust_remote_code=False)
-        model = models.from_pretrained(
-            name, dtype=dtype, use_safetensors=True, trust_remote_code=False
-        ).to(place)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise OverrefusalError(f"hf/{name} cannot be loaded: {printable(error)}") from None
-    model.eval()
-    if folder.is_dir():
-        version = f"sha256:{_folder_hash(folder)}"
-    else:
-        version = str(getattr(model.config, "_commit_hash", None))
-    precision = str(model.dtype).removeprefix("torch.")
-    identity = f"hf/{name}@{version},{precision}"
-    return HfModel(f"hf/{name}", identity, model, tokenizer, batch_size=batch_size)
-
-
 def _together(a: Sampling, b: Sampling) -> bool:
     return (a.temperature, a.top_p, a.max_tokens) == (b.temperature, b.top_p, b.max_tokens)
 
@@ -315,14 +260,3 @@ def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
     ends = model.generation_config.eos_token_id
     ends = ends if isinstance(ends, list) else [ends]
     return sorted({e for e in [*ends, tokenizer.eos_token_id] if e is not None})
-
-
-def _folder_hash(folder: Path) -> str:
-    """One hash over all files that decide what the model in ``folder`` answers."""
-    total = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".safetensors", ".json", ".jinja", ".model") and path.is_file():
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            total.update(f"{path.name} {digest}\n".encode())
-    return total.hexdigest()[:16]

@@ -16,7 +16,8 @@ torch = pytest.importorskip("torch", reason="local models need torch")
 transformers = pytest.importorskip("transformers", reason="local models need transformers")
 
 from overrefusal.errors import OverrefusalError  # noqa: E402
-from overrefusal.models.hf import HfModel, load_hf  # noqa: E402
+from overrefusal.models.local.load import load  # noqa: E402
+from overrefusal.models.local.model import HfModel  # noqa: E402
 from overrefusal.records import Message, Request, Sampling  # noqa: E402
 
 TEMPLATE = (
@@ -76,6 +77,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.save_pretrained(path)
     make_model(len(tokenizer)).save_pretrained(path)
     return path
+
+
+def load_hf(folder: str, device: str | None = None, **options: Any) -> HfModel:
+    return HfModel(load(folder, device=device), **options)
 
 
 def ask(text: str, **sampling: Any) -> Request:
