@@ -153,6 +153,37 @@ def test_each_layer_can_have_a_direction_of_its_own():
     torch.testing.assert_close(found[1], free[1])
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_ablation_to_origins_leaves_every_layer_there(name):
+    model = tiny(name)
+    structure = find_structure(model)
+    r = vectors()
+    origins = torch.tensor([0.5, -1.0, 2.0, 3.0])
+    found = []
+    with (
+        torch.inference_mode(),
+        editing(structure, Ablation(r, origins=origins)),
+        reading(structure, found.append),
+    ):
+        model(IDS, use_cache=False)
+    for stream, origin in zip(found, origins, strict=True):
+        along = stream @ (r / r.norm())
+        torch.testing.assert_close(along, origin.expand_as(along), rtol=1e-4, atol=1e-3)
+
+
+def test_origins_of_zero_are_the_published_ablation():
+    model = tiny("llama")
+    structure = find_structure(model)
+    with editing(structure, Ablation(vectors())):
+        wanted = logits(model)
+    with editing(structure, Ablation(vectors(), origins=torch.zeros(4))):
+        torch.testing.assert_close(logits(model), wanted, rtol=1e-4, atol=1e-4)
+    with editing(structure, Ablation(vectors(3, 1), origins=torch.zeros(3, 4))):
+        assert hooks(model) == 10
+    with editing(structure, Ablation(vectors(), 0.0, torch.ones(4))):
+        assert hooks(model) == 0
+
+
 class Stop(BaseException):
     """As a KeyboardInterrupt: no Exception."""
 
@@ -226,6 +257,7 @@ def test_nested_contexts_add_up_and_are_undone_one_by_one():
     [
         (Ablation(torch.ones(33)), r"shape \(33,\) does not fit .* 3 layers and width 32"),
         (Ablation(torch.ones(4, 32)), r"shape \(4, 32\) does not fit"),
+        (Ablation(torch.ones(32), origins=torch.ones(3)), r"shape \(3,\) does not fit"),
         (Addition(torch.ones(33), 0), "does not fit"),
         (Addition(torch.ones(32), 3), "layers 0 to 2"),
         (Addition(torch.ones(32), -1), "layers 0 to 2"),

@@ -25,12 +25,19 @@ _Change = Callable[[Tensor], Tensor]
 @dataclass(frozen=True, slots=True, eq=False)
 class Ablation:
     """x - strength * r (r . x) wherever the stream is read or written: at every block's input and
-    at what its attention and its MLP add (Arditi et al., arXiv:2406.11717, 2.4)."""
+    at what its attention and its MLP add (Arditi et al., arXiv:2406.11717, 2.4).
+
+    With ``origins`` c the blocks' inputs and the last block's output are moved to c instead of to
+    0 along r, x - strength * r (r . x - c), as in affine concept editing (Marshall et al.,
+    arXiv:2411.09003): what both groups of prompts have in common stays.
+    """
 
     directions: Tensor
     """(width,); or (layers, width), one a block; or (rows, layers or 1, width), each row of the
     batch its own. They are divided by their norms; a vector of zeros changes nothing."""
     strength: Strength = 1.0
+    origins: Tensor | None = None
+    """(layers + 1,), or (rows, layers + 1): where the stream of each layer is moved to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,10 +56,12 @@ Edit = Ablation | Addition
 
 @dataclass(slots=True)
 class _Sites:
-    """What changes the stream where: at block inputs, and behind attention and MLP."""
+    """What changes the stream where."""
 
     inputs: dict[int, list[_Change]] = field(default_factory=dict)
+    """By layer; of the number of layers, behind the last block."""
     parts: dict[int, list[_Change]] = field(default_factory=dict)
+    """Behind attention and MLP of a layer's block."""
 
 
 @contextmanager
@@ -76,6 +85,9 @@ def editing(structure: Structure, *edits: Edit) -> Iterator[None]:
             if changes := sites.parts.get(i):
                 for part in (block.attention, block.mlp):
                     stack.callback(part.register_forward_hook(_after(changes)).remove)
+        if changes := sites.inputs.get(len(structure)):
+            last = structure.blocks[-1].module
+            stack.callback(last.register_forward_hook(_after(changes)).remove)
         yield
 
 
@@ -94,15 +106,22 @@ def _place(structure: Structure, edit: Edit, sites: _Sites) -> None:
         change = _Rows(vectors, strength, _added)
         sites.inputs.setdefault(edit.layer, []).append(change)
         return
-    given = edit.directions
+    given, layers = edit.directions, len(structure)
     directions = given[(None,) * (3 - given.dim())] if given.dim() < 3 else given
-    if directions.shape[-1] != structure.width or directions.shape[1] not in (1, len(structure)):
+    if directions.shape[-1] != structure.width or directions.shape[1] not in (1, layers):
         raise OverrefusalError(_misfit(given, structure))
     units = nn.functional.normalize(directions.double(), dim=-1, eps=1e-30)
-    for i in range(len(structure)):
-        change = _Rows(units[:, min(i, units.shape[1] - 1)], strength, _ablated)
-        sites.inputs.setdefault(i, []).append(change)
-        sites.parts.setdefault(i, []).append(change)
+    origins = None
+    if edit.origins is not None:
+        origins = edit.origins if edit.origins.dim() == 2 else edit.origins[None]
+        if origins.shape[-1] != layers + 1:
+            raise OverrefusalError(_misfit(edit.origins, structure))
+    for i in range(layers + (origins is not None)):
+        own = units[:, min(i, units.shape[1] - 1)]
+        at = None if origins is None else origins[:, i]
+        sites.inputs.setdefault(i, []).append(_Rows(own, strength, _ablated, at))
+        if i < layers:
+            sites.parts.setdefault(i, []).append(_Rows(own, strength, _ablated))
 
 
 def _misfit(vectors: Tensor, structure: Structure) -> str:
@@ -113,14 +132,22 @@ def _misfit(vectors: Tensor, structure: Structure) -> str:
 
 
 class _Rows:
-    """A change of the stream with vectors (rows or 1, width) and strengths (rows or 1,)."""
+    """A change of the stream with vectors (rows or 1, width), strengths and, where there are any,
+    origins (rows or 1,)."""
 
     def __init__(
-        self, vectors: Tensor, strength: Tensor, change: Callable[[Tensor, Tensor, Tensor], Tensor]
+        self,
+        vectors: Tensor,
+        strength: Tensor,
+        change: Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor],
+        origins: Tensor | None = None,
     ) -> None:
         self._vectors, self._strength, self._change = vectors, strength, change
+        self._origins = origins
         self._whole = bool(strength.all())
-        self._ready: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
+        self._ready: dict[
+            tuple[torch.device, torch.dtype], tuple[Tensor, Tensor, Tensor | None]
+        ] = {}
 
     def __call__(self, stream: Tensor) -> Tensor:
         if stream.dim() != 3:
@@ -128,7 +155,8 @@ class _Rows:
                 f"a block's part gave a tensor of shape {tuple(stream.shape)}; edits need one of "
                 "rows, tokens and width"
             )
-        rows = {len(self._vectors), len(self._strength)} - {1}
+        given = (self._vectors, self._strength, self._origins)
+        rows = {len(each) for each in given if each is not None} - {1}
         if rows - {stream.shape[0]}:
             raise OverrefusalError(
                 f"the edit is for {max(rows)} rows, the batch has {stream.shape[0]}"
@@ -137,23 +165,30 @@ class _Rows:
         exact = torch.float64 if stream.dtype == torch.float64 else torch.float32
         place = (stream.device, exact)
         if place not in self._ready:
-            self._ready[place] = (self._vectors.to(*place), self._strength.to(*place))
-        vectors, strength = self._ready[place]
-        changed = self._change(stream.to(exact), vectors, strength).to(stream.dtype)
+            vectors, strength, origins = self._vectors, self._strength, self._origins
+            self._ready[place] = (
+                vectors.to(*place),
+                strength.to(*place),
+                None if origins is None else origins.to(*place),
+            )
+        vectors, strength, origins = self._ready[place]
+        changed = self._change(stream.to(exact), vectors, strength, origins).to(stream.dtype)
         if self._whole:
             return changed
         return torch.where((strength != 0)[:, None, None], changed, stream)
 
 
-def _ablated(x: Tensor, units: Tensor, strength: Tensor) -> Tensor:
+def _ablated(x: Tensor, units: Tensor, strength: Tensor, origins: Tensor | None) -> Tensor:
+    along = x @ units[0][:, None] if len(units) == 1 else torch.bmm(x, units[:, :, None])
+    if origins is not None:
+        along = along - origins[:, None, None]
+    along = along * strength[:, None, None]
     if len(units) == 1:
-        along = x @ units[0][:, None]
-        return torch.addcmul(x, along * strength[:, None, None], units[0], value=-1.0)
-    along = torch.bmm(x, units[:, :, None]) * strength[:, None, None]
+        return torch.addcmul(x, along, units[0], value=-1.0)
     return torch.baddbmm(x, along, units[:, None, :], alpha=-1.0)
 
 
-def _added(x: Tensor, vectors: Tensor, strength: Tensor) -> Tensor:
+def _added(x: Tensor, vectors: Tensor, strength: Tensor, _: Tensor | None) -> Tensor:
     return x + (vectors * strength[:, None])[:, None, :]
 
 
