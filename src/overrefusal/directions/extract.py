@@ -69,7 +69,7 @@ class Extraction:
         return self.moments.counts[names.index(group)] if group in names else 0
 
 
-def extract(subject: Subject, suite: Suite, judge: Judge, plan: Plan = Plan()) -> Extraction:  # noqa: B008 - frozen
+def extract(subject: Subject, suite: Suite, judge: Judge, plan: Plan = Plan()) -> Extraction:
     """Ask the model a sample of ``suite``, keep the prompts it acts on as its group says, and
     record their means.
 

@@ -7,7 +7,8 @@ that its addition makes it refuse these (induction), and that its layer is not a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from overrefusal.activations.batches import TOKENS, all_next_logits, batches, next_logits
-from overrefusal.activations.edit import Ablation, Addition, Edit, editing
+from overrefusal.activations.edit import editing
 from overrefusal.activations.structure import Structure, device_of
+from overrefusal.directions.direction import Direction, ablations
 from overrefusal.directions.score import kl_divergence, refusal_score
 from overrefusal.errors import OverrefusalError
 
@@ -46,6 +48,8 @@ class Candidate:
     """Mean refusal score of plain prompts with the direction added at its layer."""
     kl: float | None = None
     """Mean KL divergence, in nats, of the first answer token to plain prompts under ablation."""
+    cosmic: float | None = None
+    """The score of ``cosmic.select_cosmic``: higher is better."""
     rejected: str | None = None
     """``layer``, ``kl`` or ``induction``: the limit it does not keep."""
 
@@ -65,21 +69,43 @@ class Selection:
     baseline_plain: float
 
 
+def candidates_of(
+    harmful: Tensor, plain: Tensor, *, affine: bool
+) -> dict[tuple[int, int], Direction]:
+    """The directions of every layer and position at which the means differ.
+
+    ``harmful`` and ``plain`` are means (layers + 1, positions, width); positions are named by
+    their index. The last layer is behind the last block, where nothing reads the stream but the
+    head, so it gives no candidate.
+    """
+    found = {}
+    for layer in range(len(plain) - 1):
+        for position in range(plain.shape[1]):
+            vector = (harmful - plain)[layer, position]
+            if bool(vector.any()):
+                found[layer, position] = Direction(
+                    vector.float(),
+                    layer,
+                    str(position),
+                    plain[:, position],
+                    harmful[:, position],
+                    affine,
+                )
+    return found
+
+
 def select(
     model: nn.Module,
     structure: Structure,
-    differences: Tensor,
+    directions: Mapping[tuple[int, int], Direction],
     harmful: Sequence[Sequence[int]],
     plain: Sequence[Sequence[int]],
     tokens: Sequence[int],
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: Limits = Limits(),
     *,
-    base: Tensor | None = None,
     every_score: bool = False,
 ) -> Selection:
-    """The best of ``differences`` (layers + 1, positions, width) by validation prompts.
-
-    ``base``, of the same shape, are means that ablation moves the stream to; without it to 0.
+    """The best of ``directions``, by layer and position, on validation prompts of token ids.
 
     Only what can decide is computed: the bypass scores first, all prompts and several candidates
     in one batch, then KL and induction from the lowest bypass score upwards until a candidate
@@ -87,118 +113,95 @@ def select(
 
     Raises ``OverrefusalError`` with how many candidates each limit took where none is left.
     """
-    plain_logits = _gathered(model, plain)
-    baseline_plain = float(refusal_score(plain_logits, tokens).mean())
-    baseline_harmful = float(refusal_score(_gathered(model, harmful), tokens).mean())
-    found = [
-        Candidate(layer, position)
-        for layer in range(len(structure))
-        for position in range(differences.shape[1])
-    ]
-    usable = [
-        i
-        for i, c in enumerate(found)
-        if c.layer < limits.max_depth * len(structure)
-        and bool(differences[c.layer, c.position].any())
-    ]
-    judge = _Scorer(model, structure, differences, tokens, base)
-    wanted = range(len(found)) if every_score else usable
-    for i, bypass in zip(wanted, judge.bypass([found[i] for i in wanted], harmful), strict=True):
-        found[i] = replace(found[i], bypass=bypass)
-    for i in set(range(len(found))) - set(usable):
-        found[i] = replace(found[i], rejected="layer")
-    best: int | None = None
-    for i in sorted(wanted, key=lambda i: (found[i].bypass, i)):
+    plain_logits = gathered(model, plain)
+    found = {key: Candidate(*key) for key in directions}
+    too_deep = {k for k in found if k[0] >= limits.max_depth * len(structure)}
+    for key in too_deep:
+        found[key] = replace(found[key], rejected="layer")
+    wanted = [k for k in found if every_score or k not in too_deep]
+    scores = _bypass(model, structure, [directions[k] for k in wanted], harmful, tokens)
+    for key, bypass in zip(wanted, scores, strict=True):
+        found[key] = replace(found[key], bypass=bypass)
+    best: Candidate | None = None
+    for key in sorted(wanted, key=lambda k: (found[k].bypass, k)):
         if best is not None and not every_score:
             break
-        kl, induction = judge.on_plain(found[i], plain, plain_logits)
-        rejected = found[i].rejected
-        if rejected is None and not kl <= limits.max_kl:
-            rejected = "kl"
-        if rejected is None and not induction > limits.min_induction:
-            rejected = "induction"
-        found[i] = replace(found[i], kl=kl, induction=induction, rejected=rejected)
-        if rejected is None and best is None:
-            best = i
-    if best is None:
-        taken = {
-            name: sum(c.rejected == name for c in found) for name in ("layer", "kl", "induction")
-        }
-        raise OverrefusalError(
-            f"none of {len(found)} candidates is left: {taken['layer']} taken by the layer limit "
-            f"(below {limits.max_depth:g} of {len(structure)}), {taken['kl']} by KL <= "
-            f"{limits.max_kl:g}, {taken['induction']} by induction > {limits.min_induction:g}"
+        scored = _on_plain(
+            model, structure, directions[key], found[key], plain, plain_logits, tokens
         )
-    return Selection(found[best], tuple(found), baseline_harmful, baseline_plain)
+        found[key] = scored if scored.rejected else replace(scored, rejected=_limit(scored, limits))
+        if found[key].rejected is None and best is None:
+            best = found[key]
+    if best is None:
+        raise OverrefusalError(_none_left(found.values(), limits, len(structure)))
+    return Selection(
+        best,
+        tuple(found[k] for k in sorted(found)),
+        float(refusal_score(gathered(model, harmful), tokens).mean()),
+        float(refusal_score(plain_logits, tokens).mean()),
+    )
 
 
-def origins(direction: Tensor, means: Tensor) -> Tensor:
-    """Where the streams' ``means`` (layers + 1, width) lie along ``direction``, (layers + 1,)."""
-    return means.double() @ (direction.double() / direction.double().norm())
+def _limit(candidate: Candidate, limits: Limits) -> str | None:
+    """The limit that a candidate does not keep; a score that is no number keeps none."""
+    if candidate.kl is None or not candidate.kl <= limits.max_kl:
+        return "kl"
+    if candidate.induction is None or not candidate.induction > limits.min_induction:
+        return "induction"
+    return None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Scorer:
-    model: nn.Module
-    structure: Structure
-    differences: Tensor
-    tokens: Sequence[int]
-    base: Tensor | None
-
-    def vector(self, candidate: Candidate) -> Tensor:
-        return self.differences[candidate.layer, candidate.position].float()
-
-    def origins(self, candidate: Candidate) -> Tensor | None:
-        vector = self.differences[candidate.layer, candidate.position]
-        return None if self.base is None else origins(vector, self.base[:, candidate.position])
-
-    def bypass(
-        self, candidates: Sequence[Candidate], harmful: Sequence[Sequence[int]]
-    ) -> list[float]:
-        """The bypass scores, each row of a batch with its own candidate's direction ablated."""
-        vectors = torch.stack([self.vector(c) for c in candidates])
-        zero = [self.origins(c) for c in candidates]
-        targets = torch.stack([o for o in zero if o is not None]) if self.base is not None else None
-        n = len(harmful)
-        prompts = [prompt for _ in candidates for prompt in harmful]
-        sums = torch.zeros(len(candidates), dtype=torch.float64)
-        with torch.inference_mode():
-            for batch in batches(prompts, device_of(self.model), TOKENS):
-                which = torch.tensor(batch.rows) // n
-                own = None if targets is None else targets[which]
-                edit = Ablation(vectors[which][:, None], origins=own)
-                with editing(self.structure, edit):
-                    scores = refusal_score(next_logits(self.model, batch), self.tokens)
-                sums.index_add_(0, which, scores.cpu())
-        return (sums / n).tolist()
-
-    def on_plain(
-        self, candidate: Candidate, plain: Sequence[Sequence[int]], before: Tensor
-    ) -> tuple[float, float]:
-        """KL under ablation, and the induction score."""
-        vector = self.vector(candidate)
-        ablation = Ablation(vector, origins=self.origins(candidate))
-        ablated = _gathered(self.model, plain, self.structure, ablation)
-        added = _gathered(self.model, plain, self.structure, Addition(vector, candidate.layer))
-        kl = float(kl_divergence(before, ablated).mean())
-        return kl, float(refusal_score(added, self.tokens).mean())
+def _none_left(found: Iterable[Candidate], limits: Limits, layers: int) -> str:
+    rejected = Counter(c.rejected for c in found)
+    return (
+        f"none of {rejected.total()} candidates is left: {rejected['layer']} taken by the layer "
+        f"limit (below {limits.max_depth:g} of {layers} layers), {rejected['kl']} by KL <= "
+        f"{limits.max_kl:g}, {rejected['induction']} by induction > {limits.min_induction:g}"
+    )
 
 
-def _gathered(
+def _bypass(
     model: nn.Module,
-    prompts: Sequence[Sequence[int]],
-    structure: Structure | None = None,
-    edit: Edit | None = None,
-) -> Tensor:
-    """The next-token logits of all prompts, (prompts, vocabulary)."""
-    out: Tensor | None = None
+    structure: Structure,
+    directions: Sequence[Direction],
+    harmful: Sequence[Sequence[int]],
+    tokens: Sequence[int],
+) -> list[float]:
+    """The bypass scores, each row of a batch with its own candidate ablated."""
+    n = len(harmful)
+    prompts = [prompt for _ in directions for prompt in harmful]
+    sums = torch.zeros(len(directions), dtype=torch.float64)
     with torch.inference_mode():
-        if structure is not None and edit is not None:
-            with editing(structure, edit):
-                return _gathered(model, prompts)
-        for rows, logits in all_next_logits(model, prompts):
-            if out is None:
-                out = torch.empty(len(prompts), logits.shape[-1], dtype=logits.dtype)
-            out[rows] = logits.cpu()
-    assert out is not None
+        for batch in batches(prompts, device_of(model), TOKENS):
+            which = torch.tensor(batch.rows) // n
+            with editing(structure, ablations(directions, which)):
+                scores = refusal_score(next_logits(model, batch), tokens)
+            sums.index_add_(0, which, scores.cpu())
+    return [float(total) / n for total in sums]
+
+
+def _on_plain(
+    model: nn.Module,
+    structure: Structure,
+    direction: Direction,
+    candidate: Candidate,
+    plain: Sequence[Sequence[int]],
+    before: Tensor,
+    tokens: Sequence[int],
+) -> Candidate:
+    """The candidate with its KL and induction scores."""
+    with editing(structure, direction.ablation()):
+        kl = float(kl_divergence(before, gathered(model, plain)).mean())
+    with editing(structure, direction.addition()):
+        induction = float(refusal_score(gathered(model, plain), tokens).mean())
+    return replace(candidate, kl=kl, induction=induction)
+
+
+def gathered(model: nn.Module, prompts: Sequence[Sequence[int]]) -> Tensor:
+    """The next-token logits of all prompts, (prompts, vocabulary)."""
+    out = torch.empty(0)
+    for rows, logits in all_next_logits(model, prompts):
+        if not len(out):
+            out = torch.empty(len(prompts), logits.shape[-1], dtype=logits.dtype)
+        out[rows] = logits.cpu()
     return out
