@@ -55,7 +55,7 @@ class Extraction:
     tokens: RefusalTokens | None
     """``None`` where the first token does not tell a refusal; then COSMIC selects."""
     validation: dict[str, tuple[str, ...]]
-    """Prompt ids by group."""
+    """Prompt ids by group: harmful ones refused, plain ones answered, all suspicious ones."""
     dropped: dict[str, int]
     """How many prompts a filter took, by what it is called."""
 
@@ -96,11 +96,13 @@ def extract(subject: Subject, suite: Suite, judge: Judge, plan: Plan = Plan()) -
     dropped = _dropped(asked, found, plan.language)
     groups = _groups(train, behaved, plan.language)
     kept = {
-        name: tuple(p.id for p in validation if _is(p, group, plan.language) and behaved[p.id])
-        for name, group in (
-            (HARMFUL, Group.HARMFUL), (PLAIN, Group.PLAIN), (FALSE, Group.SUSPICIOUS),
+        group.value: tuple(
+            p.id
+            for p in validation
+            if _is(p, group, plan.language) and (behaved[p.id] or group is Group.SUSPICIOUS)
         )
-    }  # fmt: skip
+        for group in Group
+    }
     for name, action in ((HARMFUL, "answered"), (PLAIN, "refused")):
         if not groups[name] or not kept[name]:
             n = sum(_is(p, Group(name), plan.language) for p in asked)

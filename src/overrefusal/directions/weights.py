@@ -18,8 +18,11 @@ from overrefusal.activations.structure import Structure, device_of
 from overrefusal.errors import OverrefusalError
 
 WRITERS = frozenset(
-    "o_proj out_proj c_proj dense wo dense_4h_to_h down_proj fc2 fc_out w2 output_linear".split()
-)
+    (
+        "o_proj", "out_proj", "c_proj", "dense", "wo", "dense_4h_to_h", "down_proj", "fc2",
+        "fc_out", "w2", "output_linear",
+    )
+)  # fmt: skip
 """What matrices that write to the stream are called. What this list misses is not skipped: the
 edit is compared with the ablation, and undone where they differ."""
 TOLERANCE = 1e-3
