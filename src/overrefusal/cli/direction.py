@@ -36,6 +36,13 @@ def _model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def command() -> None:
     """Find, test and picture the direction in a local model's residual stream that mediates
     refusal. Everything here measures; nothing writes a changed model."""
+    from importlib.util import find_spec
+
+    for module in ("torch", "transformers"):
+        if find_spec(module) is None:
+            raise OverrefusalError(
+                f"overrefusal direction needs {module}: pip install 'overrefusal[local]'"
+            )
 
 
 @command.command("extract")
@@ -114,11 +121,12 @@ def extract_command(
     help="By refusal scores and KL, or by where the stream is moved, without refusal tokens.",
 )
 @click.option(
-    "--edits",
-    type=click.Choice(["affine", "linear"]),
-    default="affine",
+    "--ablate-to",
+    type=click.Choice(["plain", "zero"]),
+    default="plain",
     show_default=True,
-    help="Move the stream to the groups' means along the direction, or to zero as published.",
+    help="Where ablation moves the stream along the direction: where plain prompts lie, or to zero "
+    "as published.",
 )
 @click.option("--max-kl", type=click.FloatRange(min=0), default=0.1, show_default=True)
 @click.option("--min-induction", type=float, default=0.0, show_default=True)
@@ -140,7 +148,7 @@ def select_command(
     extraction: Path,
     out: Path,
     by: str,
-    edits: str,
+    ablate_to: str,
     max_kl: float,
     min_induction: float,
     max_depth: float,
@@ -170,7 +178,7 @@ def select_command(
         found,
         provenance,
         by=by,
-        affine=edits == "affine",
+        affine=ablate_to == "plain",
         limits=Limits(max_kl, min_induction, max_depth),
         strength=strength,
         every_score=every_score,
@@ -288,9 +296,6 @@ def plot_command(direction: Path, what: str, out: Path, as_json: bool) -> None:
 
 
 def _subject(model: str, blocks: str | None, device: str | None, dtype: str | None) -> Subject:
-    from overrefusal.models.local.load import need_torch
-
-    need_torch(model)
     from overrefusal.activations.structure import Names
     from overrefusal.directions.subject import open_subject
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from overrefusal.directions.cosmic import select_cosmic
@@ -27,7 +28,7 @@ def choose(
     *,
     by: str = "scores",
     affine: bool = True,
-    limits: Limits = Limits(),
+    limits: Limits | None = None,
     strength: float = 1.0,
     every_score: bool = False,
 ) -> DirectionFile:
@@ -38,6 +39,7 @@ def choose(
 
     Raises ``OverrefusalError`` where no candidate is left.
     """
+    limits = limits or Limits()
     prompts = {p.id: p for p in suite}
     ids = {
         group: [subject.ids(prompts[i]) for i in wanted]
@@ -113,6 +115,4 @@ def choose(
 
 
 def _named(direction: Direction, position: str) -> Direction:
-    from dataclasses import replace
-
     return replace(direction, position=position)

@@ -15,10 +15,10 @@ from overrefusal.activations.edit import Ablation, Addition, Edit
 class Direction:
     """The difference of two groups' mean streams at one layer and position.
 
-    Its edits are the published ones, ablation to 0 and addition at its own layer (Arditi et al.,
-    arXiv:2406.11717); or where ``affine`` both move the stream of every layer along the direction,
-    to where the plain and where the harmful prompts' mean lies (Marshall et al.,
-    arXiv:2411.09003). These are the same where the plain prompts' mean is 0 along it.
+    Its edits are the published ones (Arditi et al., arXiv:2406.11717), ablation to 0 and addition
+    at its own layer. Where ``affine``, ablation moves the stream of every layer not to 0 but to
+    where the plain prompts' mean lies along the direction (Marshall et al., arXiv:2411.09003).
+    The two differ where plain prompts lie far from 0, as far on the other side as harmful ones.
     """
 
     vector: Tensor
@@ -52,23 +52,14 @@ class Direction:
 
     def addition(self, strength: float = 1.0) -> Edit:
         """The edit that makes the model refuse."""
-        if self.affine:
-            return Ablation(self.vector, strength, self.to_harmful)
         return Addition(self.vector, self.layer, strength)
 
     def random(self, seed: int) -> Direction:
-        """A direction drawn evenly, of the same norm: the control.
-
-        Where edits are affine it moves the stream as far as this one moves the mean of the plain
-        prompts to that of the harmful ones, in every layer.
-        """
+        """A direction drawn evenly, of the same norm: the control."""
         generator = torch.Generator().manual_seed(seed)
         drawn = torch.randn(len(self.vector), generator=generator, dtype=torch.float64)
-        unit = drawn / drawn.norm()
-        gap = (self.to_harmful - self.to_plain)[:, None]
-        harmful = self.plain + gap * unit
-        vector = (unit * self.vector.double().norm()).float()
-        return replace(self, vector=vector, harmful=harmful)
+        vector = drawn / drawn.norm() * self.vector.double().norm()
+        return replace(self, vector=vector.float())
 
 
 def ablations(directions: Sequence[Direction], which: Tensor) -> Ablation:

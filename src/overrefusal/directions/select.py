@@ -44,6 +44,8 @@ class Candidate:
     """Index into the positions."""
     bypass: float | None = None
     """Mean refusal score of harmful prompts with the direction ablated: lower is better."""
+    bypass_error: float | None = None
+    """Its standard error over the prompts."""
     induction: float | None = None
     """Mean refusal score of plain prompts with the direction added at its layer."""
     kl: float | None = None
@@ -120,8 +122,8 @@ def select(
         found[key] = replace(found[key], rejected="layer")
     wanted = [k for k in found if every_score or k not in too_deep]
     scores = _bypass(model, structure, [directions[k] for k in wanted], harmful, tokens)
-    for key, bypass in zip(wanted, scores, strict=True):
-        found[key] = replace(found[key], bypass=bypass)
+    for key, (bypass, error) in zip(wanted, scores, strict=True):
+        found[key] = replace(found[key], bypass=bypass, bypass_error=error)
     best: Candidate | None = None
     for key in sorted(wanted, key=lambda k: (found[k].bypass, k)):
         if best is not None and not every_score:
@@ -166,18 +168,20 @@ def _bypass(
     directions: Sequence[Direction],
     harmful: Sequence[Sequence[int]],
     tokens: Sequence[int],
-) -> list[float]:
-    """The bypass scores, each row of a batch with its own candidate ablated."""
+) -> list[tuple[float, float]]:
+    """The bypass scores with their standard errors, each row of a batch with its own candidate ablated."""
     n = len(harmful)
     prompts = [prompt for _ in directions for prompt in harmful]
-    sums = torch.zeros(len(directions), dtype=torch.float64)
+    sums = torch.zeros(2, len(directions), dtype=torch.float64)
     with torch.inference_mode():
         for batch in batches(prompts, device_of(model), TOKENS):
             which = torch.tensor(batch.rows) // n
             with editing(structure, ablations(directions, which)):
                 scores = refusal_score(next_logits(model, batch), tokens)
-            sums.index_add_(0, which, scores.cpu())
-    return [float(total) / n for total in sums]
+            sums.index_add_(1, which, torch.stack([scores, scores.square()]).cpu())
+    means, squares = sums / n
+    errors = ((squares - means.square()).clamp(min=0) / max(1, n - 1)).sqrt()
+    return list(zip(means.tolist(), errors.tolist(), strict=True))
 
 
 def _on_plain(
