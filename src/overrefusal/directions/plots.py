@@ -245,7 +245,7 @@ def _marker(i: int, x: float, y: float, hollow: bool = False) -> str:
         return f'<circle {kind} cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
     if shape == 1:
         return f'<rect {kind} x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"/>'
-    corners = {
+    corners: Sequence[tuple[float, float]] = {
         2: [(0, -5.5), (5.5, 4.5), (-5.5, 4.5)],
         3: [(0, -6), (6, 0), (0, 6), (-6, 0)],
         4: [(0, 5.5), (5.5, -4.5), (-5.5, -4.5)],

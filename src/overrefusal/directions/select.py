@@ -169,7 +169,10 @@ def _bypass(
     harmful: Sequence[Sequence[int]],
     tokens: Sequence[int],
 ) -> list[tuple[float, float]]:
-    """The bypass scores with their standard errors, each row of a batch with its own candidate ablated."""
+    """The bypass scores with their standard errors.
+
+    Each row of a batch has its own candidate ablated.
+    """
     n = len(harmful)
     prompts = [prompt for _ in directions for prompt in harmful]
     sums = torch.zeros(2, len(directions), dtype=torch.float64)

@@ -166,9 +166,9 @@ def _add(table: Table, row: Row) -> None:
     change = row.change
     cells = []
     for rate, difference in (
-        (sides.over_refusal, change and change.over_refusal),
+        (sides.over_refusal, change.over_refusal if change else None),
         (sides.plain_refusal, None),
-        (sides.harmful_refusal, change and change.harmful_refusal),
+        (sides.harmful_refusal, change.harmful_refusal if change else None),
     ):
         cells.append(_rate(rate) + _moved(difference))
     name = row.name + (f"\n  {row.garbled} garbled" if row.garbled else "")

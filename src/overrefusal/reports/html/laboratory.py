@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable
 from hashlib import sha256
@@ -30,40 +31,33 @@ _OWN_STYLE = """
 
 def laboratory_page(found: Laboratory, file: DirectionFile) -> str:
     """All experiments on one direction, with its pictures."""
-    sheet = (package_files("overrefusal.reports.html") / "parts" / "report.css").read_text("utf-8")
-    style = sheet + STYLE + _OWN_STYLE
+    style = _part("report.css") + STYLE + _OWN_STYLE
     digest = b64encode(sha256(style.encode()).digest()).decode()
-    title = escaped(f"Refusal direction of {file.provenance.model}")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main id="main">
-  <section class="title">
-    <h1>{title}</h1>
-    <p class="soft">Layer {found.layer} of {file.provenance.layers}, position {escaped(found.position)}, from prompts in {escaped(found.language)}. {found.n_prompts} prompts of {escaped(found.suite)}, judged by {escaped(found.judge)}.</p>
-    <p class="warn">A model whose refusal is taken away is a measurement here and no product: nothing on this page can be exported.</p>
-  </section>
-  <section aria-labelledby="edits"><h2 id="edits">What the edits do</h2>{_edits(found)}</section>
-  <section aria-labelledby="control"><h2 id="control">Random directions of the same norm</h2>{_control(found)}</section>
-  <section aria-labelledby="languages"><h2 id="languages">In other languages</h2>{_languages(found)}</section>
-  <section aria-labelledby="where"><h2 id="where">How far each pattern lies along the direction</h2>{_projections(found)}</section>
-  <section aria-labelledby="moves"><h2 id="moves">What a purpose or an operator changes</h2>{_shifts(found)}</section>
-  <section aria-labelledby="pictures"><h2 id="pictures">Pictures</h2><div class="plots">{_pictures(file)}</div></section>
-  <section aria-labelledby="about"><h2 id="about">Where this comes from</h2>{_about(found, file)}</section>
-</main>
-<footer><p class="soft">Written by overrefusal {__version__}. This file holds everything it shows and asks nothing of any network.</p></footer>
-</body>
-</html>
-"""
+    slots = {
+        "title": escaped(f"Refusal direction of {file.provenance.model}"),
+        "style": style,
+        "style_hash": f"sha256-{digest}",
+        "subject": escaped(
+            f"Layer {found.layer} of {file.provenance.layers}, position {found.position}, from "
+            f"prompts in {found.language}. {found.n_prompts} prompts of {found.suite}, judged by "
+            f"{found.judge}.",
+            400,
+        ),
+        "edits": _edits(found),
+        "control": _control(found),
+        "languages": _languages(found),
+        "patterns": _projections(found),
+        "framings": _shifts(found),
+        "pictures": f'<div class="plots">{_pictures(file)}</div>',
+        "about": _about(found, file),
+        "version": __version__,
+    }
+    # What fills a slot is not looked at again.
+    return re.sub(r"\{\{(\w+)\}\}", lambda slot: slots[slot[1]], _part("laboratory.html"))
+
+
+def _part(name: str) -> str:
+    return (package_files("overrefusal.reports.html") / "parts" / name).read_text("utf-8")
 
 
 def _edits(found: Laboratory) -> str:
@@ -78,8 +72,8 @@ def _edits(found: Laboratory) -> str:
     )
     to = "to where plain prompts lie along it" if found.affine else "to zero"
     return (
-        f'<p class="soft">Ablation moves the residual stream {to} wherever it is read; addition adds'
-        " the direction at its layer. Small figures are 95 % intervals and the paired change in "
+        f'<p class="soft">Ablation moves the residual stream {to} wherever it is read; addition '
+        "the direction at its layer. Small figures are 95 % intervals and the paired change in "
         "points.</p>" + _table(("", "over-refusal", "of plain prompts", "harmful refusal"), body)
     )
 
