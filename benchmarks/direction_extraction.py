@@ -155,10 +155,10 @@ def this_package(
         )
         kept.append([prompts[i] for i in good])
     directions = candidates_of(moments.mean("harmful"), moments.mean("plain"), affine=False)
-    found = select(
+    best, _ = select(
         subject.model, subject.structure, directions, *kept, tokens, Limits(max_kl=MAX_KL)
     )
-    return found.best.layer, found.best.position
+    return best.layer, best.position
 
 
 SIDES: dict[str, Callable[..., tuple[int, int]]] = {

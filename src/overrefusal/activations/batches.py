@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from overrefusal.activations.structure import device_of
 from overrefusal.errors import OverrefusalError
 
-TOKENS = 4096
-"""Tokens of a batch, its padding included."""
+TOKENS_CPU, TOKENS_GPU = 1024, 16384
+"""Tokens of a batch, its padding included. More fall out of a CPU's cache, and are slower."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,13 +33,14 @@ class Batch:
 
 
 def batches(
-    prompts: Sequence[Sequence[int]], device: torch.device, tokens: int = TOKENS
+    prompts: Sequence[Sequence[int]], device: torch.device, tokens: int | None = None
 ) -> Iterator[Batch]:
-    """All prompts in batches of up to ``tokens`` tokens, the longest first, so that too long a
-    batch fails at once. A prompt that is longer is a batch of its own.
+    """All prompts in batches of up to ``tokens`` tokens (by default what suits the device), the
+    longest first, so that too long a batch fails at once. A longer prompt is a batch of its own.
 
     Raises ``OverrefusalError`` for an empty prompt.
     """
+    tokens = tokens or (TOKENS_CPU if device.type == "cpu" else TOKENS_GPU)
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
     while order:
         width = len(prompts[order[0]])
@@ -69,7 +70,7 @@ def next_logits(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def all_next_logits(
-    model: nn.Module, prompts: Sequence[Sequence[int]], tokens: int = TOKENS
+    model: nn.Module, prompts: Sequence[Sequence[int]], tokens: int | None = None
 ) -> Iterator[tuple[list[int], Tensor]]:
     """``next_logits`` of all prompts, batch by batch, with the prompts' numbers."""
     with torch.inference_mode():

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from overrefusal.activations.batches import TOKENS, batches, next_logits
+from overrefusal.activations.batches import batches, next_logits
 from overrefusal.activations.positions import Position
 from overrefusal.activations.structure import Structure, device_of, stream_in, stream_of
 from overrefusal.errors import OverrefusalError
@@ -45,7 +45,7 @@ def record_moments(
     *,
     covariance: bool = False,
     accept: Accept | None = None,
-    tokens: int = TOKENS,
+    tokens: int | None = None,
 ) -> Moments:
     """Mean (and covariance) of the stream by group, for every layer and position in one pass.
 
@@ -84,7 +84,7 @@ def project(
     position: Position,
     direction: Tensor,
     *,
-    tokens: int = TOKENS,
+    tokens: int | None = None,
 ) -> Tensor:
     """The stream's projection onto a unit vector at one position, (prompts, layers + 1) float64.
 
@@ -105,7 +105,7 @@ def walk(
     positions: Sequence[Position],
     *,
     logits: bool = False,
-    tokens: int = TOKENS,
+    tokens: int | None = None,
 ) -> Iterator[tuple[list[int], Tensor | None, list[Tensor]]]:
     """Batch by batch the prompts' numbers, their next-token logits where asked for, and the
     stream of each layer at ``positions``, (rows, positions, width), on the layer's own device.

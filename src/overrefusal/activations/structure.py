@@ -46,6 +46,8 @@ class Block:
     mlp: nn.Module
     attention_name: str
     mlp_name: str
+    wrapped: int = 0
+    """Of how many things its module gives a tuple, the stream first; 0 where it gives no tuple."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +78,7 @@ class _Seen:
     """When it was done, in the order of all modules."""
     before: Tensor | None = None
     after: Tensor | None = None
+    wrapped: int = 0
 
 
 def find_structure(model: nn.Module, names: Names | None = None) -> Structure:
@@ -166,6 +169,7 @@ def _watched(modules: dict[str, nn.Module], seen: dict[str, _Seen]) -> Iterator[
             while isinstance(value, (tuple, list)) and value:
                 value = value[0]
             seen[path].after, seen[path].ended = _kept(value), next(clock)
+            seen[path].wrapped = len(output) if isinstance(output, tuple) else 0
 
         yield module.register_forward_pre_hook(before, with_kwargs=True)
         yield module.register_forward_hook(after)
@@ -227,7 +231,8 @@ def _block(
     else:
         chosen = _summands(path, module, parts, seen)
     attention, mlp = chosen
-    return Block(module, parts[attention], parts[mlp], attention, mlp)
+    wrapped = seen[path].wrapped
+    return Block(module, parts[attention], parts[mlp], attention, mlp, wrapped)
 
 
 def _summands(

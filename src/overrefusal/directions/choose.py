@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,8 @@ from overrefusal.directions.direction import Direction
 from overrefusal.directions.extract import FALSE, HARMFUL, LEAST, PLAIN, Extraction
 from overrefusal.directions.files import DirectionFile, Provenance
 from overrefusal.directions.pictures import cosines, projections
-from overrefusal.directions.select import Limits, candidates_of, select
+from overrefusal.directions.score import refusal_score
+from overrefusal.directions.select import Limits, candidates_of, gathered, select
 from overrefusal.directions.subject import Subject
 from overrefusal.directions.surgical import surgical
 from overrefusal.errors import OverrefusalError
@@ -66,7 +68,7 @@ def choose(
                 "the first token of the model's answers does not tell its refusals from the rest, "
                 "so there is no refusal score to select by; select with --by cosmic"
             )
-        chosen = select(
+        best, candidates = select(
             subject.model,
             subject.structure,
             directions,
@@ -76,12 +78,11 @@ def choose(
             limits,
             every_score=every_score,
         )
-        best, candidates = chosen.best, chosen.candidates
         selection |= {
             "max_kl": limits.max_kl,
             "min_induction": limits.min_induction,
-            "baseline_harmful": chosen.baseline_harmful,
-            "baseline_plain": chosen.baseline_plain,
+            "baseline_harmful": _mean_score(subject, harmful, found.tokens.ids),
+            "baseline_plain": _mean_score(subject, plain, found.tokens.ids),
         }
     selection |= {
         "n_harmful": len(harmful),
@@ -112,6 +113,10 @@ def choose(
             "cosines": cosines(found, *key),
         },
     )
+
+
+def _mean_score(subject: Subject, prompts: Sequence[list[int]], tokens: Sequence[int]) -> float:
+    return float(refusal_score(gathered(subject.model, prompts), tokens).mean())
 
 
 def _named(direction: Direction, position: str) -> Direction:

@@ -44,6 +44,11 @@ STYLE = """
     for i in range(5)
 )
 KINDS = ("projections", "categories", "patterns", "languages", "landscape")
+_CORNERS: dict[int, tuple[tuple[float, float], ...]] = {
+    2: ((0, -5.5), (5.5, 4.5), (-5.5, 4.5)),
+    3: ((0, -6), (6, 0), (0, 6), (-6, 0)),
+    4: ((0, 5.5), (5.5, -4.5), (-5.5, -4.5)),
+}
 _LEFT, _TOP, _WIDTH, _HEIGHT = 70.0, 64.0, 480.0, 300.0
 
 
@@ -245,12 +250,7 @@ def _marker(i: int, x: float, y: float, hollow: bool = False) -> str:
         return f'<circle {kind} cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
     if shape == 1:
         return f'<rect {kind} x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"/>'
-    corners: Sequence[tuple[float, float]] = {
-        2: [(0, -5.5), (5.5, 4.5), (-5.5, 4.5)],
-        3: [(0, -6), (6, 0), (0, 6), (-6, 0)],
-        4: [(0, 5.5), (5.5, -4.5), (-5.5, -4.5)],
-    }[shape]
-    points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
+    points = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in _CORNERS[shape])
     return f'<polygon {kind} points="{points}"/>'
 
 

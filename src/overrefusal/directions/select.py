@@ -15,8 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from overrefusal.activations.batches import TOKENS, all_next_logits, batches, next_logits
-from overrefusal.activations.edit import editing
+from overrefusal.activations.batches import (
+    TOKENS_CPU,
+    TOKENS_GPU,
+    Batch,
+    all_next_logits,
+    batches,
+    next_logits,
+)
+from overrefusal.activations.edit import Addition, editing
+from overrefusal.activations.record import reading
+from overrefusal.activations.resume import resuming
 from overrefusal.activations.structure import Structure, device_of
 from overrefusal.directions.direction import Direction, ablations
 from overrefusal.directions.score import kl_divergence, refusal_score
@@ -60,17 +69,6 @@ class Candidate:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The selected candidate, and all of them in the order of layer and position."""
-
-    best: Candidate
-    candidates: tuple[Candidate, ...]
-    baseline_harmful: float
-    """Mean refusal score of the harmful prompts, unedited."""
-    baseline_plain: float
-
-
 def candidates_of(
     harmful: Tensor, plain: Tensor, *, affine: bool
 ) -> dict[tuple[int, int], Direction]:
@@ -106,51 +104,48 @@ def select(
     limits: Limits = Limits(),
     *,
     every_score: bool = False,
-) -> Selection:
-    """The best of ``directions``, by layer and position, on validation prompts of token ids.
+) -> tuple[Candidate, tuple[Candidate, ...]]:
+    """The best of ``directions``, and all of them in the order of layer and position.
 
-    Only what can decide is computed: the bypass scores first, all prompts and several candidates
-    in one batch, then KL and induction from the lowest bypass score upwards until a candidate
-    keeps both limits. ``every_score`` computes all, which selects the same.
+    ``harmful`` and ``plain`` are validation prompts of token ids.
+
+    Only what can decide is computed: the induction scores first, as they need no block before the
+    candidate's own; of those that keep that limit the bypass scores; and KL from the lowest of
+    these upwards until a candidate keeps that limit too. Several candidates share a batch.
+    ``every_score`` computes all, which selects the same.
 
     Raises ``OverrefusalError`` with how many candidates each limit took where none is left.
     """
-    plain_logits = gathered(model, plain)
     found = {key: Candidate(*key) for key in directions}
-    too_deep = {k for k in found if k[0] >= limits.max_depth * len(structure)}
-    for key in too_deep:
-        found[key] = replace(found[key], rejected="layer")
-    wanted = [k for k in found if every_score or k not in too_deep]
-    scores = _bypass(model, structure, [directions[k] for k in wanted], harmful, tokens)
-    for key, (bypass, error) in zip(wanted, scores, strict=True):
+    for key in found:
+        if key[0] >= limits.max_depth * len(structure):
+            found[key] = replace(found[key], rejected="layer")
+    keys = [k for k in found if every_score or found[k].rejected is None]
+    inductions, plain_logits = _induction(
+        model, structure, [directions[k] for k in keys], plain, tokens
+    )
+    for key, induction in zip(keys, inductions, strict=True):
+        rejected = found[key].rejected
+        if rejected is None and not induction > limits.min_induction:
+            rejected = "induction"
+        found[key] = replace(found[key], induction=induction, rejected=rejected)
+    keys = [k for k in keys if every_score or found[k].rejected is None]
+    scores = _bypass(model, structure, [directions[k] for k in keys], harmful, tokens)
+    for key, (bypass, error) in zip(keys, scores, strict=True):
         found[key] = replace(found[key], bypass=bypass, bypass_error=error)
     best: Candidate | None = None
-    for key in sorted(wanted, key=lambda k: (found[k].bypass, k)):
+    for key in sorted(keys, key=lambda k: (found[k].bypass, k)):
         if best is not None and not every_score:
             break
-        scored = _on_plain(
-            model, structure, directions[key], found[key], plain, plain_logits, tokens
-        )
-        found[key] = scored if scored.rejected else replace(scored, rejected=_limit(scored, limits))
-        if found[key].rejected is None and best is None:
+        with editing(structure, directions[key].ablation()):
+            kl = float(kl_divergence(plain_logits, gathered(model, plain)).mean())
+        rejected = found[key].rejected or (None if kl <= limits.max_kl else "kl")
+        found[key] = replace(found[key], kl=kl, rejected=rejected)
+        if rejected is None and best is None:
             best = found[key]
     if best is None:
         raise OverrefusalError(_none_left(found.values(), limits, len(structure)))
-    return Selection(
-        best,
-        tuple(found[k] for k in sorted(found)),
-        float(refusal_score(gathered(model, harmful), tokens).mean()),
-        float(refusal_score(plain_logits, tokens).mean()),
-    )
-
-
-def _limit(candidate: Candidate, limits: Limits) -> str | None:
-    """The limit that a candidate does not keep; a score that is no number keeps none."""
-    if candidate.kl is None or not candidate.kl <= limits.max_kl:
-        return "kl"
-    if candidate.induction is None or not candidate.induction > limits.min_induction:
-        return "induction"
-    return None
+    return best, tuple(found[k] for k in sorted(found))
 
 
 def _none_left(found: Iterable[Candidate], limits: Limits, layers: int) -> str:
@@ -177,7 +172,7 @@ def _bypass(
     prompts = [prompt for _ in directions for prompt in harmful]
     sums = torch.zeros(2, len(directions), dtype=torch.float64)
     with torch.inference_mode():
-        for batch in batches(prompts, device_of(model), TOKENS):
+        for batch in batches(prompts, device_of(model)):
             which = torch.tensor(batch.rows) // n
             with editing(structure, ablations(directions, which)):
                 scores = refusal_score(next_logits(model, batch), tokens)
@@ -187,21 +182,46 @@ def _bypass(
     return list(zip(means.tolist(), errors.tolist(), strict=True))
 
 
-def _on_plain(
+def _induction(
     model: nn.Module,
     structure: Structure,
-    direction: Direction,
-    candidate: Candidate,
+    directions: Sequence[Direction],
     plain: Sequence[Sequence[int]],
-    before: Tensor,
     tokens: Sequence[int],
-) -> Candidate:
-    """The candidate with its KL and induction scores."""
-    with editing(structure, direction.ablation()):
-        kl = float(kl_divergence(before, gathered(model, plain)).mean())
-    with editing(structure, direction.addition()):
-        induction = float(refusal_score(gathered(model, plain), tokens).mean())
-    return replace(candidate, kl=kl, induction=induction)
+) -> tuple[list[float], Tensor]:
+    """The induction scores, and the plain prompts' logits unedited, (prompts, vocabulary).
+
+    An addition leaves the stream before its layer as it was, so each batch of prompts runs through
+    the first blocks once and goes on from there for every layer's candidates together.
+    """
+    by_layer: dict[int, list[int]] = {}
+    for i, direction in enumerate(directions):
+        by_layer.setdefault(direction.layer, []).append(i)
+    most = max((len(each) for each in by_layer.values()), default=1)
+    device = device_of(model)
+    sums = torch.zeros(len(directions), dtype=torch.float64)
+    before = torch.empty(0)
+    budget = (TOKENS_CPU if device.type == "cpu" else TOKENS_GPU) // most
+    with torch.inference_mode():
+        for batch in batches(plain, device, budget):
+            streams: list[Tensor] = []
+            with reading(structure, streams.append):
+                logits = next_logits(model, batch)
+            if not len(before):
+                before = torch.empty(len(plain), logits.shape[-1], dtype=logits.dtype)
+            before[batch.rows] = logits.cpu()
+            for layer, which in by_layer.items():
+                n, rows = len(which), len(batch.rows)
+                repeated = Batch(batch.rows * n, batch.ids.repeat(n, 1), batch.lengths.repeat(n))
+                vectors = torch.stack([directions[i].vector for i in which])
+                added = Addition(vectors.repeat_interleave(rows, 0), layer)
+                with (
+                    resuming(structure, layer, streams[layer].repeat(n, 1, 1)),
+                    editing(structure, added),
+                ):
+                    scores = refusal_score(next_logits(model, repeated), tokens)
+                sums[which] += scores.cpu().reshape(n, rows).sum(1)
+    return [float(total) / len(plain) for total in sums], before
 
 
 def gathered(model: nn.Module, prompts: Sequence[Sequence[int]]) -> Tensor:
