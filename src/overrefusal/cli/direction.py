@@ -122,11 +122,11 @@ def extract_command(
 )
 @click.option(
     "--ablate-to",
-    type=click.Choice(["plain", "zero"]),
-    default="plain",
+    type=click.Choice(["zero", "plain"]),
+    default="zero",
     show_default=True,
-    help="Where ablation moves the stream along the direction: where plain prompts lie, or to zero "
-    "as published.",
+    help="Where ablation moves the stream along the direction: to zero as published, or to where "
+    "plain prompts lie.",
 )
 @click.option("--max-kl", type=click.FloatRange(min=0), default=0.1, show_default=True)
 @click.option("--min-induction", type=float, default=0.0, show_default=True)

@@ -29,7 +29,7 @@ def choose(
     provenance: Provenance,
     *,
     by: str = "scores",
-    affine: bool = True,
+    affine: bool = False,
     limits: Limits | None = None,
     strength: float = 1.0,
     every_score: bool = False,

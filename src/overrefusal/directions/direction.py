@@ -28,7 +28,7 @@ class Direction:
     plain: Tensor
     """The plain prompts' mean stream at this position, (layers + 1, width), float64."""
     harmful: Tensor
-    affine: bool = True
+    affine: bool = False
 
     @property
     def unit(self) -> Tensor:

@@ -153,7 +153,8 @@ def _none_left(found: Iterable[Candidate], limits: Limits, layers: int) -> str:
     return (
         f"none of {rejected.total()} candidates is left: {rejected['layer']} taken by the layer "
         f"limit (below {limits.max_depth:g} of {layers} layers), {rejected['kl']} by KL <= "
-        f"{limits.max_kl:g}, {rejected['induction']} by induction > {limits.min_induction:g}"
+        f"{limits.max_kl:g}, {rejected['induction']} by induction > {limits.min_induction:g}; "
+        "loosen a limit, or ablate to where plain prompts lie and not to zero"
     )
 
 
