@@ -44,6 +44,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/eval_throughput.py
 	$(BIN)/python benchmarks/report_html.py
 	$(BIN)/python benchmarks/judges.py
+	$(BIN)/python benchmarks/direction_extraction.py
 
 docs: $(VENV)/.dev
 	$(BIN)/mkdocs build --strict

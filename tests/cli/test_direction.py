@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 
-from overrefusal.bouncer import suite as bouncer_suite  # noqa: E402
-from overrefusal.bouncer.folder import export  # noqa: E402
-from tests.directions.conftest import write_suite  # noqa: E402
+from overrefusal.bouncer import suite as bouncer_suite
+from overrefusal.bouncer.folder import export
+from tests.directions.conftest import write_suite
 
 
 def orf(*arguments, exit_code=0, **environment):

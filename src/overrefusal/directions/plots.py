@@ -23,7 +23,7 @@ STYLE = """
   --heat: #6fbdf0; } }
 .plot { font-family: system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif;
   background: var(--paper); max-width: 100%; height: auto; }
-.plot text { font-size: 13px; fill: var(--soft); }
+.plot text { font-size: 13px; fill: var(--soft); text-anchor: start; }
 .plot .title { font-size: 15px; fill: var(--ink); font-weight: 600; }
 .plot .name { fill: var(--ink); }
 .plot .mid { text-anchor: middle; }

@@ -24,7 +24,7 @@ _OWN_STYLE = """
 .lab .bar { margin-top: 0.25rem; }
 .lab .change { display: block; color: var(--soft); white-space: nowrap; }
 .plots { display: grid; gap: 2rem; }
-.plot { width: 100%; max-width: 46rem; border: 1px solid var(--rule); border-radius: 6px; }
+.plot { width: auto; max-width: 100%; border: 1px solid var(--rule); border-radius: 6px; }
 .warn { padding: 0.2rem 0 0.2rem 1.2rem; border-left: 3px solid var(--over); }
 """
 
