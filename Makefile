@@ -45,6 +45,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/report_html.py
 	$(BIN)/python benchmarks/judges.py
 	$(BIN)/python benchmarks/local_generation.py
+	$(BIN)/python benchmarks/direction_extraction.py
 
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

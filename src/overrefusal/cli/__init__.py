@@ -23,6 +23,7 @@ COMMANDS = {
     "suite": ("suite", "List, show, check and fetch suites."),
     "calibrate": ("calibrate", "Label a sample by hand, to correct a run's rates."),
     "judge": ("judge", "Judge the responses of a file."),
+    "direction": ("direction", "Find, test and picture the direction that mediates refusal."),
     "judge-check": ("judge_check", "Measure how well a judge agrees with human labels."),
 }
 
