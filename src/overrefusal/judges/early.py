@@ -25,8 +25,8 @@ class QuickJudge(Judge, Protocol):
 class EarlyStop:
     """Tells for each answer, look by look, whether ``judge`` is certain of it.
 
-    Of 2,250 answers to XSTest, the share that the bundled judges read otherwise when cut off here
-    is in ``benchmarks/results/local_generation.txt``.
+    How often the bundled judges say otherwise of the whole answer, on real answers, is in
+    ``benchmarks/results/local_generation.txt``.
 
     Raises ``OverrefusalError`` for a judge that would have to ask a model at every look.
     """
