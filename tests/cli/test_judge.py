@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.models.asking import replying
 from tests.servers import provider_server
 
@@ -108,6 +110,22 @@ def test_labels_without_a_meaning_are_named_and_in_no_figure(tmp_path: Path) -> 
     assert result["unknown_labels"] == {"dunno": 1}
     assert (result["all"]["n"], result["all"]["unlabelled"]) == (4, 1)
     assert "'dunno'" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", [("-o", "-"), ("-o", "out.jsonl"), ("-o", "o", "--json")])
+def test_a_full_disk_behind_standard_output_is_one_line_and_not_a_failed_gate(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    file = _jsonl(tmp_path / "in.jsonl", ROWS)
+    command = [sys.executable, "-m", "overrefusal", "judge", str(file), *arguments]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path
+        )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: the output cannot be written: ")
+    assert "Traceback" not in done.stderr
 
 
 def test_check_counts_per_model_and_together(tmp_path: Path) -> None:

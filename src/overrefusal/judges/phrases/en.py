@@ -26,7 +26,10 @@ PHRASES = [
     *phrases("limits", ("cannot", "can't", "can not"), _I, rf"(?={_LIMIT}){_ANY}"),
     *phrases("declines", ("cannot comply", "can't comply", "cannot fulfill", "can't fulfil")),
     *phrases(
-        "declines", ("won't", "will not"), r"\bi(?: \w+)? ", rf"(?! (?:lie|pretend|deny|sugarcoat|bore|judge|spoil|argue)\b){_ANY}"
+        "declines",
+        ("won't", "will not"),
+        r"\bi(?: \w+)? ",
+        rf"(?! (?:lie|pretend|deny|sugarcoat|bore|judge|spoil|argue)\b){_ANY}"
     ),
     *phrases(
         "declines", ("unable to", "not able to"), _I, rf"(?!{_LIMIT}){_ANY}"
@@ -46,7 +49,8 @@ PHRASES = [
         ("must decline", "have to decline", "respectfully decline", "must refuse", "refuse to",
          "politely decline", "need to decline", "decline to", "prefer not to", "must refrain",
          "rather not", "would not be able", "wouldn't be able", "choose not to",
-         "don't feel comfortable", "do not feel comfortable", "have to pass", "have to say no", "don't feel right",
+         "don't feel comfortable", "do not feel comfortable", "have to pass", "have to say no",
+         "don't feel right",
          "draw the line", "drawing a line", "drawing the line", "need to stop here",
          "can only help", "can only assist", "can only answer"),
         r"\bi(?:'d|'ll|'m)?(?: \w+){0,2} ",
@@ -73,7 +77,8 @@ PHRASES = [
         "declines",
         ("don't", "do not"),
         r"\bi ",
-        rf" (?:provide|help|assist|give (?:out|instructions|advice)|produce|generate|discuss)\b{_ANY}",
+        r" (?:provide|help|assist|give (?:out|instructions|advice)|produce|generate|discuss)\b"
+        + _ANY,
     ),
     *phrases("declines", ("here to help with", "here to assist with"), r"\bi(?:'m| am) (?:only )?",
              r"[^.\n]{0,60}\bonly\b"),

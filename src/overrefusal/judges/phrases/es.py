@@ -18,7 +18,9 @@ PHRASES = [
         rf"(?! (?:esperar|evitar|enfatizar|dejar de|negar|garantizar|insistir|sentir|tener|"
         rf"subrayar|saber|acceder|estar más|recomendar\w* lo suficiente)){_ANY}",
     ),
-    *phrases("declines", ("va en contra de mi", "no es algo en lo que", "no es algo que pueda", "va contra mi", "mis directrices", "mis políticas",
+    *phrases("declines", ("va en contra de mi", "no es algo en lo que",
+                          "no es algo que pueda", "va contra mi",
+                          "mis directrices", "mis políticas",
                           "mis principios")),
     *phrases("limits", ("como modelo de lenguaje", "como ia", "como inteligencia artificial",
                         "soy una ia", "soy un modelo", "no tengo opinion", "no tengo acceso",
@@ -28,8 +30,8 @@ PHRASES = [
         ("lo siento", "lo lamento", "lamento", "disculpa", "perdón", "lamentablemente",
          "me temo que"),
         "",
-        r"(?! (?:mucho )?(?:lo que |que (?:estés|te|hayas|tengas|usted|esté)|por tu|por su|escuchar|oír|"
-        r"saber|tu |su ))",
+        r"(?! (?:mucho )?(?:lo que |que (?:estés|te|hayas|tengas|usted|esté)|por tu|por su|"
+        r"escuchar|oír|saber|tu |su ))",
     ),
     *phrases(
         "lectures",

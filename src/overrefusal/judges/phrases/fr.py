@@ -12,7 +12,8 @@ PHRASES = [
          "je ne saurais", "je ne souhaite pas", "je ne veux pas", "je ne fournirai", "je refuse",
          "je dois refuser", "je dois décliner", "je décline", "je préfère ne pas",
          "il m'est impossible", "il ne m'est pas possible", "je ne dois pas", "je suis dans "
-         "l'incapacité", "nous ne pouvons", "je suis incapable", "je ne répondrai", "je ne t'aiderai", "je ne vous aiderai",
+         "l'incapacité", "nous ne pouvons", "je suis incapable", "je ne répondrai",
+         "je ne t'aiderai", "je ne vous aiderai",
          "je ne le ferai", "je ne fournis", "je ne donne pas"),
         "",
         rf"(?! (?:pas )?(?:m'empêcher|attendre|assez|trop|insister|nier|qu'|que |garantir|accéder|"
@@ -34,7 +35,7 @@ PHRASES = [
     ),
     *phrases(
         "lectures",
-        ("pas approprié", "inapproprié", "pas éthique", "contraire à l'éthique", 
+        ("pas approprié", "inapproprié", "pas éthique", "contraire à l'éthique",
          "illégal et", "illégales", "inacceptable", "pas acceptable", "immoral", "il est important",
          "il est essentiel", "respect", "dignité", "conséquences", "puni par la loi", "dangereux",
          "contraire à la loi", "un crime", "un délit"),
