@@ -90,8 +90,11 @@ def read(text: str, start: int = 0) -> Reading:
 def _unquoted(text: str, hits: list[Hit], start: int) -> list[Hit]:
     spans = [m.span() for m in _CODE.finditer(text)] if "```" in text else []
     quoting = [_QUOTED] if any(mark in text for mark in '"“«„') else []
-    quoting += [_SINGLE] if "'" in text else []
+    # Apostrophes and dashes within words and sentences are many, those that open something few.
+    quoting += [_SINGLE] if " '" in text or text.startswith("'") or "\n'" in text else []
     quoting += [_SPOKEN] if "—" in text or ">" in text else []
+    if not quoting and not spans:
+        return hits
     # A reply that stands in quotation marks as a whole is no quotation.
     spans += [
         span
