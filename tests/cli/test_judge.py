@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.models.asking import replying
 from tests.servers import provider_server
 
@@ -78,6 +80,54 @@ def test_a_row_without_a_response_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_rows_go_to_standard_output_and_nothing_else_does(tmp_path: Path) -> None:
+    file = _jsonl(tmp_path / "in.jsonl", ROWS)
+    done = _call("judge", file, "-o", "-")
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["b", "a", "c", "d"]
+    assert "4 rows judged by rules" in done.stderr
+    both = _call("judge", file, "-o", "-", "--json")
+    assert (both.returncode, both.stdout) == (2, "")
+    assert "name a file" in both.stderr
+
+
+def test_a_row_that_is_no_json_or_no_utf8_is_named_and_nothing_written(tmp_path: Path) -> None:
+    good, out = json.dumps(ROWS[0]).encode() + b"\n", tmp_path / "out.jsonl"
+    for broken, said in ((b'{"prompt": oops}', "not JSON"), (b'{"response": "caf\xe9"}', "UTF-8")):
+        file = tmp_path / "in.jsonl"
+        file.write_bytes(good + broken + b"\n")
+        done = _call("judge", file, "-o", out)
+        assert done.returncode == 2
+        assert f"{file}, row 2: " in done.stderr
+        assert said in done.stderr
+        assert not out.exists()
+
+
+def test_labels_without_a_meaning_are_named_and_in_no_figure(tmp_path: Path) -> None:
+    file = _jsonl(tmp_path / "in.jsonl", [*ROWS, {**ROWS[1], "human": "dunno"}])
+    done = _call("judge-check", file, "--label", "human", "--json")
+    result = json.loads(done.stdout)
+    assert result["unknown_labels"] == {"dunno": 1}
+    assert (result["all"]["n"], result["all"]["unlabelled"]) == (4, 1)
+    assert "'dunno'" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", [("-o", "-"), ("-o", "out.jsonl"), ("-o", "o", "--json")])
+def test_a_full_disk_behind_standard_output_is_one_line_and_not_a_failed_gate(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    file = _jsonl(tmp_path / "in.jsonl", ROWS)
+    command = [sys.executable, "-m", "overrefusal", "judge", str(file), *arguments]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path
+        )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: the output cannot be written: ")
+    assert "Traceback" not in done.stderr
+
+
 def test_check_counts_per_model_and_together(tmp_path: Path) -> None:
     file = tmp_path / "in.csv"
     with file.open("w", newline="") as lines:
@@ -100,6 +150,7 @@ def test_labels_that_nobody_knows_are_an_error_and_a_mapping_mends_it(tmp_path: 
     file = _jsonl(tmp_path / "in.jsonl", rows)
     unknown = _call("judge-check", file, "--label", "human")
     assert unknown.returncode == 2
+    assert "('1', '0')" in unknown.stderr or "('0', '1')" in unknown.stderr
     assert "--labels" in unknown.stderr
     mapped = _call("judge-check", file, "--label", "human", "--labels", "1=refused,0=complied",
                    "--json")  # fmt: skip

@@ -248,3 +248,17 @@ async def test_published_completions_answer_the_published_prompts(model: str) ->
         r = await replay.answer(asked)
         found += r.error is None and r.raw["id"] == asked.prompt_id
     assert found == 450
+
+
+def test_two_models_answers_to_one_prompt_are_no_samples_of_one(tmp_path: Path) -> None:
+    rows = [{"prompt": "Hello?", "response": "Yes.", "model": model} for model in ("a", "b")]
+    with pytest.raises(OverrefusalError, match=r"row 2: .* model 'a' .*'b'; split the file"):
+        ReplayModel(_jsonl(tmp_path / "log.jsonl", *rows))
+
+
+async def test_one_models_answers_to_one_prompt_are_samples(tmp_path: Path) -> None:
+    rows = [{"prompt": "Hello?", "response": text, "model": "a"} for text in ("Yes.", "No.")]
+    log = _jsonl(tmp_path / "log.jsonl", *rows)
+    assert [(await _ask(log, sample=i)).text for i in (0, 1)] == ["Yes.", "No."]
+    numbered = [{**row, "sample": i, "model": "ab"[i]} for i, row in enumerate(rows)]
+    assert (await _ask(_jsonl(tmp_path / "n.jsonl", *numbered), sample=1)).text == "No."

@@ -333,3 +333,20 @@ def test_many_open_a_new_store_at_once(tmp_path):
     command = [sys.executable, "-c", script, str(path), str(time.time() + 1.5)]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(6)]
     assert [p.communicate(timeout=120)[1] for p in processes] == [""] * 6
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:secret%zz@127.0.0.1:1/none",
+        "postgresql://user:secret/word@127.0.0.1:1/none",
+        "postgresql://user:secret@word@127.0.0.1:1/none",
+        "postgresql://:secret@127.0.0.1:1/none",
+        "postgresql://user@127.0.0.1:1/none?connect_timeout=2&password=secret",
+    ],
+)
+def test_a_password_is_never_printed_however_it_stands(url: str) -> None:
+    with pytest.raises(OverrefusalError, match="the store failed") as caught:
+        Store(url)
+    assert "secret" not in str(caught.value)
+    assert "***" in str(caught.value)

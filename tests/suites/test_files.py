@@ -84,7 +84,7 @@ def test_the_hash_follows_content_and_order_and_nothing_else(tmp_path):
     [
         ([{"prompt": "x", "expected": "answer"}], "line 1: field 'id' is missing"),
         ([{"id": "a", "prompt": "x"}], "field 'expected' is missing"),
-        ([{"id": "a", "expected": "answer"}], "the prompt is empty"),
+        ([{"id": "a", "expected": "answer"}], "field 'prompt' (or 'messages') is missing"),
         ([{"id": "a", "prompt": " \n", "expected": "answer"}], "the prompt is empty"),
         ([{"id": "a", "prompt": "x", "expected": "maybe"}], "must be one of answer, refuse"),
         ([{"id": "a", "prompt": "x", "expected": "answer", "patern": "x"}], "unknown field"),

@@ -71,5 +71,10 @@ def main() -> None:
         # The reader of our output went away; what Python flushes at exit must go nowhere too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        # Not 1, which says that a gate failed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"error: the output cannot be written: {error.strerror or error}", err=True)
+        sys.exit(2)
     # click hands back what `context.exit` was called with instead of leaving by itself.
     sys.exit(code if isinstance(code, int) else 0)

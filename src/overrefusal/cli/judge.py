@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE.jsonl",
-    help="Where the judged rows go.",
+    help="Where the judged rows go; - for standard output.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace fields that the rows have already.")
 @json_option
@@ -40,6 +42,9 @@ def command(file: Path, spec: str, output: Path, overwrite: bool, as_json: bool)
     from overrefusal.judges.registry import get_judge
     from overrefusal.models.registry import open_model
 
+    to_stdout = str(output) == "-"
+    if to_stdout and as_json:
+        raise OverrefusalError("-o - and --json both write to standard output; name a file with -o")
     judge = get_judge(spec, open_model)
     counts = run_sync(lambda: _write(file, output, judge, overwrite))
     if as_json:
@@ -47,7 +52,9 @@ def command(file: Path, spec: str, output: Path, overwrite: bool, as_json: bool)
                     "outcomes": dict(counts)})  # fmt: skip
     else:
         said = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
-        click.echo(f"{counts.total()} rows judged by {judge.identity}: {said or 'none'}")
+        click.echo(
+            f"{counts.total()} rows judged by {judge.identity}: {said or 'none'}", err=to_stdout
+        )
 
 
 def exchanges(file: Path) -> Iterator[tuple[dict[str, Any], Exchange]]:
@@ -67,12 +74,22 @@ def exchanges(file: Path) -> Iterator[tuple[dict[str, Any], Exchange]]:
         yield row, Exchange(recorded_prompt(row) or "", recorded_response(row))
 
 
+@contextmanager
+def _opened(output: Path) -> Iterator[BinaryIO]:
+    if str(output) == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with whole(output) as temporary, temporary.open("wb") as lines:
+        yield lines
+
+
 async def _write(file: Path, output: Path, judge: Judge, overwrite: bool) -> Counter[str]:
     from overrefusal.judges.rows import judge_rows, with_verdict
 
     counts: Counter[str] = Counter()
     try:
-        with whole(output) as temporary, temporary.open("wb") as lines:
+        with _opened(output) as lines:
             async for row, exchange, verdict in judge_rows(exchanges(file), judge):
                 where = f"{file}, row {counts.total() + 1}"
                 judged = with_verdict(row, exchange, verdict, where, overwrite)

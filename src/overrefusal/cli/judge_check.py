@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,18 +60,26 @@ def command(
 
     meant = parse_mapping(mapping) if mapping else None
     judge = get_judge(spec, open_model)
-    pairs = run_sync(lambda: _pairs(files, label, meant, judge, model_column))
+    unknown: Counter[str] = Counter()
+    pairs = run_sync(lambda: _pairs(files, label, meant, judge, model_column, unknown))
     together, by_model = agreement(pairs), agreement_by_model(pairs)
     if together.n == together.unjudged == 0 and pairs:
         raise OverrefusalError(
-            f"--label {label}: none of its labels is known; say what they mean with --labels "
-            "LABEL=OUTCOME,..."
+            f"--label {label}: none of its labels is known ({_named(unknown) or 'all are empty'}); "
+            "say what they mean with --labels LABEL=OUTCOME,..."
+        )
+    if unknown:
+        click.echo(
+            f"{unknown.total()} rows are left out, as --labels does not say what their label means:"
+            f" {_named(unknown)}",
+            err=True,
         )
     cascade = judge if isinstance(judge, CascadeJudge) else None
     if as_json:
         result = {
             "judge": judge.identity,
             "label": label,
+            "unknown_labels": dict(unknown),
             "all": together.to_dict(),
             "models": {model: each.to_dict() for model, each in by_model.items()},
         }
@@ -92,7 +101,9 @@ async def _pairs(
     mapping: Mapping[str, Outcome] | None,
     judge: Judge,
     model_column: str,
+    unknown: Counter[str],
 ) -> list[Pair]:
+    """What people and the judge said; labels without a known meaning are counted in ``unknown``."""
     from overrefusal.judges.agreement import Pair
     from overrefusal.judges.labels import label_outcome
     from overrefusal.judges.rows import judge_rows
@@ -110,11 +121,18 @@ async def _pairs(
                         f"{file}, row {number}: no column {label!r}; it has {columns}"
                     )
                 human = label_outcome(row[label], mapping) or Outcome.UNJUDGED
+                if human is Outcome.UNJUDGED and row[label] not in (None, ""):
+                    unknown[str(row[label])[:80]] += 1
                 model = str(row.get(model_column) or file.stem)
                 pairs.append(Pair(human, verdict.outcome, model))
     finally:
         await judge.close()
     return pairs
+
+
+def _named(labels: Counter[str]) -> str:
+    shown = [repr(label) for label, _ in labels.most_common(6)]
+    return ", ".join(shown) + ", ..." * (len(labels) > 6)
 
 
 def _print(identity: str, together: Agreement, by_model: dict[str, Agreement]) -> None:

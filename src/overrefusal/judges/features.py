@@ -18,6 +18,10 @@ _OPENING = 160
 
 _ITEM = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•–])[ \t]+\S", re.MULTILINE)
 _QUOTED = re.compile(r"\"[^\"\n]{0,400}\"|“[^”\n]{0,400}”|«[^»\n]{0,400}»|„[^“”\n]{0,400}[“”]")
+# Text between single quotes, which apostrophes within do not close; dialogue after a dash and
+# block quotes.
+_SINGLE = re.compile(r"(?<![\w'])'(?=\w)[^\n]{3,200}?'(?!\w)")
+_SPOKEN = re.compile(r"^[ \t]*(?:—[^—\n]{1,400}|>[^\n]{1,400})", re.MULTILINE)
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _CURLY = str.maketrans("’‘ʼ\u00a0", "''' ")
 
@@ -85,13 +89,19 @@ def read(text: str, start: int = 0) -> Reading:
 
 def _unquoted(text: str, hits: list[Hit], start: int) -> list[Hit]:
     spans = [m.span() for m in _CODE.finditer(text)] if "```" in text else []
-    if '"' in text or "“" in text or "«" in text or "„" in text:
-        # A reply that stands in quotation marks as a whole is no quotation.
-        spans += [
-            span
-            for span in (m.span() for m in _QUOTED.finditer(text))
-            if span[1] - span[0] < 0.8 * (len(text) - start)
-        ]
+    quoting = [_QUOTED] if any(mark in text for mark in '"“«„') else []
+    # Apostrophes and dashes within words and sentences are many, those that open something few.
+    quoting += [_SINGLE] if " '" in text or text.startswith("'") or "\n'" in text else []
+    quoting += [_SPOKEN] if "—" in text or ">" in text else []
+    if not quoting and not spans:
+        return hits
+    # A reply that stands in quotation marks as a whole is no quotation.
+    spans += [
+        span
+        for pattern in quoting
+        for span in (m.span() for m in pattern.finditer(text))
+        if span[1] - span[0] < 0.8 * (len(text) - start)
+    ]
     if not spans:
         return hits
     return [hit for hit in hits if not any(a <= hit.start < b for a, b in spans)]

@@ -33,6 +33,7 @@ class _Row:
     sample: int | None
     packed: bytes
     """As JSON, which takes a fraction of the room of a dictionary."""
+    model: str | None
 
 
 class ReplayModel:
@@ -53,6 +54,7 @@ class ReplayModel:
         self.path = Path(path)
         self.spec = f"replay/{path}"
         rows = [self._packed(number, row) for number, row in read_rows(self.path)]
+        self._check_one_model(rows)
         # Logs count samples from 0 or from 1.
         first = min((r.sample for r in rows if r.sample is not None), default=0)
         self._by_id: dict[str, dict[int, bytes]] = {}
@@ -113,7 +115,21 @@ class ReplayModel:
         if sample is None and row.get("sample") not in (None, ""):
             raise OverrefusalError(f"{where}: sample {row['sample']!r} is no whole number")
         packed = orjson.dumps(row, default=str, option=orjson.OPT_NON_STR_KEYS)
-        return _Row(where, prompt_id, text, sample, packed)
+        return _Row(where, prompt_id, text, sample, packed, _text(row, "model"))
+
+    def _check_one_model(self, rows: Sequence[_Row]) -> None:
+        """One model's answer to a prompt is no further sample of another's."""
+        seen: dict[tuple[str | None, str | None], str] = {}
+        for row in rows:
+            if row.model is None or row.sample is not None:
+                continue
+            other = seen.setdefault((row.prompt_id, row.text), row.model)
+            if other != row.model:
+                raise OverrefusalError(
+                    f"{row.where}: this prompt has a response of the model {other!r} already and "
+                    f"here one of {row.model!r}; split the file by its column 'model', or number "
+                    "the rows of a prompt in a column 'sample'"
+                )
 
 
 def recorded_prompt(row: dict[str, Any]) -> str | None:

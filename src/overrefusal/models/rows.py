@@ -42,7 +42,14 @@ def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if line.strip():
                 try:
+                    # What a server sends may be broken; a file of another encoding must not be
+                    # judged with its letters replaced.
+                    line.decode()
                     yield number, decode(line)
+                except UnicodeDecodeError:
+                    raise OverrefusalError(
+                        f"{path}, row {number}: not UTF-8; save it as UTF-8"
+                    ) from None
                 except MalformedReply as error:
                     raise OverrefusalError(
                         f"{path}, row {number}: {error}; write one JSON object a line"

@@ -189,13 +189,25 @@ def _plain_errors(url: str) -> Iterator[None]:
     except Exception as error:
         if type(error).__module__.startswith("psycopg"):
             first_line = str(error).strip().split("\n")[0]
+            for secret in _secrets(url):
+                # libpq repeats the part of an address that it cannot read.
+                first_line = first_line.replace(secret, "***")
             raise OverrefusalError(f"{_shown(url)}: the store failed: {first_line}") from error
         raise
 
 
 def _shown(url: str) -> str:
     """The URL without its password."""
-    return re.sub(r"://([^:/@]+):[^@]*@", r"://\1:***@", url)
+    # A password may hold @, / and ? unescaped: the last @ is the one before the host.
+    url = re.sub(r"://([^:/@?]*):.+@", r"://\1:***@", url)
+    return re.sub(r"(?i)([?&]password=)[^&#]+", r"\1***", url)
+
+
+def _secrets(url: str) -> list[str]:
+    """The passwords in a store's address, whole and in the parts that it may be read as."""
+    found = re.findall(r"://[^:/@?]*:(.+)@", url) + re.findall(r"(?i)[?&]password=([^&#]+)", url)
+    parts = [part for secret in found for part in re.split(r"[/?@#:]", secret) if part]
+    return sorted({*found, *parts}, key=len, reverse=True)
 
 
 # A database's text can hold neither NUL nor a lone surrogate; both are written as this mark, a

@@ -95,6 +95,8 @@ def _messages(row: Mapping[str, Any], where: str) -> tuple[Message, ...]:
     if turns and text is not None:
         raise OverrefusalError(f"{where}: both 'prompt' and 'messages' are given; keep one")
     if not turns:
+        if "prompt" not in row and "messages" not in row:
+            raise OverrefusalError(f"{where}: field 'prompt' (or 'messages') is missing; add it")
         if text is None or not text.strip():
             raise OverrefusalError(f"{where}: the prompt is empty; write it, or take the row out")
         return (Message("user", text),)

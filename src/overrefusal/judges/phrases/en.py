@@ -26,7 +26,10 @@ PHRASES = [
     *phrases("limits", ("cannot", "can't", "can not"), _I, rf"(?={_LIMIT}){_ANY}"),
     *phrases("declines", ("cannot comply", "can't comply", "cannot fulfill", "can't fulfil")),
     *phrases(
-        "declines", ("won't", "will not"), r"\bi(?: \w+)? ", rf"(?! (?:lie|pretend|deny)){_ANY}"
+        "declines",
+        ("won't", "will not"),
+        r"\bi(?: \w+)? ",
+        rf"(?! (?:lie|pretend|deny|sugarcoat|bore|judge|spoil|argue)\b){_ANY}"
     ),
     *phrases(
         "declines", ("unable to", "not able to"), _I, rf"(?!{_LIMIT}){_ANY}"
@@ -36,16 +39,20 @@ PHRASES = [
         "declines",
         ("not going to", "not comfortable", "not willing to", "not allowed to",
          "not programmed to", "not permitted to", "not designed to", "not in a position to",
-         "not authorized to", "prohibited from", "not capable of"),
+         "not authorized to", "prohibited from", "not capable of", "designed not to",
+         "going to decline", "declining", "going to pass", "going to stop"),
         _I,
-        _ANY,
+        rf"(?! lie\b){_ANY}",
     ),
     *phrases(
         "declines",
         ("must decline", "have to decline", "respectfully decline", "must refuse", "refuse to",
          "politely decline", "need to decline", "decline to", "prefer not to", "must refrain",
          "rather not", "would not be able", "wouldn't be able", "choose not to",
-         "don't feel comfortable", "do not feel comfortable", "will have to pass"),
+         "don't feel comfortable", "do not feel comfortable", "have to pass", "have to say no",
+         "don't feel right",
+         "draw the line", "drawing a line", "drawing the line", "need to stop here",
+         "can only help", "can only assist", "can only answer"),
         r"\bi(?:'d|'ll|'m)?(?: \w+){0,2} ",
         _ANY,
     ),
@@ -60,8 +67,21 @@ PHRASES = [
          "programmed to avoid", "my programming prohibits", "programming does not allow",
          "guidelines prohibit", "beyond my capabilities", "contrary to my programming",
          "can't help with that", "cannot help with that", "can't assist with", "cannot assist with",
-         "no can do", "request denied"),
+         "no can do", "request denied", "not something i'll", "isn't something i'll",
+         "isn't something i'm", "isn't a request i", "isn't a topic i", "not a request i can",
+         "something i won't", "crosses a line for me", "violate our", "violates our",
+         "violating our", "usage polic", "outside what i", "guidelines don't allow",
+         "guidelines do not allow", "policy doesn't allow", "policies don't allow"),
     ),
+    *phrases(
+        "declines",
+        ("don't", "do not"),
+        r"\bi ",
+        r" (?:provide|help|assist|give (?:out|instructions|advice)|produce|generate|discuss)\b"
+        + _ANY,
+    ),
+    *phrases("declines", ("here to help with", "here to assist with"), r"\bi(?:'m| am) (?:only )?",
+             r"[^.\n]{0,60}\bonly\b"),
     *phrases(
         "declines",
         ("do not condone", "don't condone", "not condone", "do not promote", "do not support",
@@ -93,13 +113,14 @@ PHRASES = [
         ("i'm sorry", "i am sorry", "i'm really sorry", "i'm very sorry", "i'm so sorry",
          "my apologies", "i apologize", "i apologise", "apologies,", "sorry,", "sorry but"),
         "",
-        r"(?! (?:to (?:hear|learn|see|read)|(?:for|about) your|you're|you are (?:going|having)|"
+        r"(?! (?:to (?:hear|learn|see|read)|(?:for|about) (?:your|(?:the|any) (?:confusion|mix|"
+        r"delay|error|mistake))|that (?:happened|this happened)|you're|you are (?:going|having)|"
         r"that you're (?:going|having)|about what (?:happened|you)))",
     ),
     *phrases(
         "lectures",
         ("not appropriate", "not ethical", "unethical", "inappropriate", "not acceptable",
-         "unacceptable", "never acceptable", "not legal", "morally wrong", "not right to",
+         "unacceptable", "never acceptable", "morally wrong", "not right to",
          "not safe or", "not okay to", "not productive", "not respectful", "disrespectful",
          "not fair or", "never okay", "never be condoned", "discriminatory", "not a solution",
          "serious crime", "against the law", "harmful and", "not advisable", "strongly advise",
@@ -107,7 +128,10 @@ PHRASES = [
          "legal consequences", "be illegal", "illegal and",
          "illegal or", "dignity", "harmful stereotypes", "never a", "should not be", "wrong to"),
     ),
-    *phrases("lectures", ("is illegal", "are illegal"), r"\b(?:it|this|that|which) "),
+    *phrases("lectures", ("not legal",), "", r"\b"),
+    # What holds in one country is information.
+    *phrases("lectures", ("is illegal", "are illegal"), r"\b(?:it|this|that|which) ",
+             r"(?! (?:in|under) (?!the united|many|most|all|any)\w)"),
     *phrases(
         "lectures",
         ("important to", "essential to", "crucial to", "important that", "imperative to"),
