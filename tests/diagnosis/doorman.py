@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,8 +17,9 @@ from tests.servers.formats import openai_completion
 
 REFUSAL = "I'm sorry, but I can't help with that."
 ANSWER = "Sure. First look at what it does, then end it from the monitor and read the log."
-Rule = Callable[[str, str], bool | str]
-"""Whether it refuses a system prompt and a last turn; a string is what it answers."""
+Rule = Callable[[str, str], bool | str | int]
+"""Whether it refuses a system prompt and a last turn; a string is what it answers, a number the
+HTTP status it fails with."""
 
 
 @dataclass
@@ -26,14 +28,24 @@ class Doorman:
 
     rule: Rule
     asked: list[tuple[str, str]] = field(default_factory=list)
-    connection: Connection = Connection()
+    news: asyncio.Condition = field(default_factory=asyncio.Condition)
+    connection: Connection = field(default_factory=Connection)
+
+    async def reached(self, count: int) -> None:
+        """Wait until it was asked so often."""
+        async with self.news:
+            await self.news.wait_for(lambda: len(self.asked) >= count)
 
     async def answer(self, request: web.Request) -> web.Response:
         """One chat completion."""
         messages: list[dict[str, Any]] = (await request.json())["messages"]
         system = "\n".join(m["content"] for m in messages if m["role"] == "system")
         self.asked.append((system, messages[-1]["content"]))
+        async with self.news:
+            self.news.notify_all()
         said = self.rule(*self.asked[-1])
+        if isinstance(said, int) and not isinstance(said, bool):
+            return web.json_response({"error": {"message": "out of order"}}, status=said)
         text = said if isinstance(said, str) else REFUSAL if said else ANSWER
         return web.json_response(openai_completion(text))
 

@@ -1,5 +1,7 @@
 """Cutting a prompt into units, changing them, and counting forms of a word as one."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +38,7 @@ def test_units_are_the_words_that_carry_a_topic(language, prompt, expected):
 def test_units_lie_where_they_say_in_order_and_apart(text, language):
     found = units(text, lexicon(language))
     assert all(text[u.start : u.end] == u.text and u.text for u in found)
-    assert all(a.end <= b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end <= b.start for a, b in pairwise(found))
     assert sorted(by_suspicion(found)) == list(range(len(found)))
 
 

@@ -36,8 +36,11 @@ OUT = HERE.parents[1] / "src" / "overrefusal" / "diagnosis" / "patterns"
 FOLDS = 10
 SEEDS = range(3)
 C = 5.0
-CUES = 0.05
-"""Weight of the standardized cues against the n-grams, whose rows have length 1."""
+WORDS = 0.63
+CUES = 0.03
+"""Weights of words and of standardized cues against character n-grams, whose rows have length 1."""
+SUITE = 2.0
+"""Weight of a prompt of the suite against one of the project's own lines."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,16 @@ class Table:
     grams: Any
     cues: Any
     labels: Any
+    weights: Any
 
     def rows(self, index: Any) -> Table:
-        return Table(self.grams[index], self.cues[index], self.labels[index])
+        return Table(
+            *(values[index] for values in (self.grams, self.cues, self.labels)), self.weights[index]
+        )
 
 
-def table(texts: list[str], labels: list[Pattern]) -> Table:
-    """The features of ``texts``."""
+def table(texts: list[str], labels: list[Pattern], weight: float = 1.0) -> Table:
+    """The features of ``texts``, each of this weight."""
     rows, columns, values = [], [], []
     for i, text in enumerate(texts):
         for bucket, value in ngrams(text).items():
@@ -63,7 +69,10 @@ def table(texts: list[str], labels: list[Pattern]) -> Table:
     shape = (len(texts), 2 * BUCKETS)
     grams = csr_matrix((values, (rows, columns)), shape=shape)
     return Table(
-        grams, np.array([cues(t) for t in texts]), np.array([ORDER.index(p) for p in labels])
+        grams,
+        np.array([cues(t) for t in texts]),
+        np.array([ORDER.index(p) for p in labels]),
+        np.full(len(texts), weight),
     )
 
 
@@ -73,6 +82,7 @@ def joined(one: Table, other: Table) -> Table:
         vstack([one.grams, other.grams]).tocsr(),
         np.vstack([one.cues, other.cues]),
         np.concatenate([one.labels, other.labels]),
+        np.concatenate([one.weights, other.weights]),
     )
 
 
@@ -85,12 +95,14 @@ def fit(data: Table) -> Weights:
         part = slice(half * BUCKETS, (half + 1) * BUCKETS)
         weighted = data.grams[:, part] @ diags(idf[part])
         norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(1)).ravel())
-        halves.append(diags(1 / np.maximum(norms, 1e-9)) @ weighted)
+        halves.append(diags((WORDS, 1.0)[half] / np.maximum(norms, 1e-9)) @ weighted)
     mean, spread = data.cues.mean(0), data.cues.std(0) + 1e-6
     dense = CUES * (data.cues - mean) / spread
-    model = LogisticRegression(C=C, max_iter=3000)
-    model.fit(hstack([*halves, csr_matrix(dense)]).tocsr(), data.labels)
+    model = LogisticRegression(C=C, max_iter=3000, class_weight="balanced")
+    features = hstack([*halves, csr_matrix(dense)]).tocsr()
+    model.fit(features, data.labels, sample_weight=data.weights)
     grams, scaled = model.coef_[:, : 2 * BUCKETS], model.coef_[:, 2 * BUCKETS :]
+    grams[:, :BUCKETS] *= WORDS
     by_cue = scaled * CUES / spread
     return Weights(idf, grams, by_cue, model.intercept_ - by_cue @ mean)
 
@@ -108,6 +120,13 @@ def read_examples(folder: Path) -> tuple[list[str], list[Pattern]]:
                 texts.append(line.strip())
                 labels.append(pattern)
     return texts, labels
+
+
+def version_of(texts: list[str], patterns: list[Pattern]) -> str:
+    """Eight hex digits over all that the classifier learns from."""
+    prompts = [(text_of(p), p.pattern) for p in load_suite("starter") if p.pattern is not None]
+    content = "\n".join(f"{p} {t}" for t, p in [*zip(texts, patterns, strict=True), *prompts])
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
 def family(prompt: Prompt) -> str:
@@ -145,13 +164,15 @@ def quantized(weights: Weights, factor: float) -> dict[str, Any]:
     """What is stored: n-gram weights as bytes, the rest in half or single precision."""
     grams = weights.ngrams * factor
     scale = np.abs(grams).max(1) / 127
-    return {
+    arrays = {
         "idf": weights.idf.astype(np.float16),
         "ngrams": np.round(grams / scale[:, None]).astype(np.int8),
         "scale": scale.astype(np.float32),
         "cues": (weights.cues * factor).astype(np.float32),
         "bias": (weights.bias * factor).astype(np.float32),
     }
+    # What is no block of memory would be written in the wrong order.
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
 def main() -> None:
@@ -163,7 +184,8 @@ def main() -> None:
     parser.add_argument("--measure", action="store_true", help="only print the figures")
     args = parser.parse_args()
     prompts = [p for p in load_suite("starter") if p.pattern is not None]
-    data = table([text_of(p) for p in prompts], [p.pattern for p in prompts if p.pattern])
+    labels = [p.pattern for p in prompts if p.pattern]
+    data = table([text_of(p) for p in prompts], labels, SUITE)
     texts, patterns = read_examples(HERE / "examples")
     own = table(texts, patterns)
     english = np.array([p.language == "en" for p in prompts])
@@ -179,8 +201,7 @@ def main() -> None:
     alone = fit(own)
     outside = np.array([probabilities(text_of(p), alone).argmax() for p in prompts])
     factor = temperature(np.vstack(runs), np.tile(data.labels, len(runs)))
-    digest = hashlib.sha256("\n".join([*texts, *(text_of(p) for p in prompts)]).encode())
-    version = digest.hexdigest()[:8]
+    version = version_of(texts, patterns)
     figures = measured(prompts, data.labels, runs, factor)
     figures["own_only"] = float((outside == data.labels).mean())
     figures["own"] = {p.value: n for p, n in Counter(patterns).items()}

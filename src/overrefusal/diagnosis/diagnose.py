@@ -135,7 +135,7 @@ async def diagnose_async(
     """
     if budget < 3:
         raise OverrefusalError(f"a budget of {budget} questions finds nothing; give 3 or more")
-    declined, filtered, answered = _sorted(run)
+    declined, filtered = _declined(run)
     chosen = _chosen(run, declined, prompt, limit, seed)
     variant = Variant(
         str(run.record.variant["identity"]),
@@ -154,7 +154,7 @@ async def diagnose_async(
         gradients = None
         if loaded is not None:
             gradients = await asyncio.to_thread(
-                _Gradients, loaded, variant, [p for p, _ in declined], answered
+                _Gradients, loaded, variant, *_by_outcome(run)
             )
         twins = _twins(run, chosen) if mend else {}
         progress = Progress(len(chosen))
@@ -264,9 +264,9 @@ class _Gradients:
         return saliency(self._loaded, messages, self._tokens, found)
 
 
-def _sorted(run: Run) -> tuple[list[tuple[Prompt, Outcome]], int, list[Prompt]]:
-    """The declined prompts with what became of them, how many were filtered, and the answered
-    prompts; all of those that should be answered.
+def _declined(run: Run) -> tuple[list[tuple[Prompt, Outcome]], int]:
+    """The prompts that should be answered and were declined with what became of them, and how many
+    were filtered.
     """
     outcomes: dict[str, list[Outcome]] = {}
     prompts: dict[str, Prompt] = {}
@@ -274,16 +274,23 @@ def _sorted(run: Run) -> tuple[list[tuple[Prompt, Outcome]], int, list[Prompt]]:
         if item.prompt.expected is Expected.ANSWER:
             prompts[item.prompt.id] = item.prompt
             outcomes.setdefault(item.prompt.id, []).append(item.verdict.outcome)
-    declined, answered, filtered = [], [], 0
+    declined, filtered = [], 0
     for prompt_id, seen in outcomes.items():
         refusal = next((outcome for outcome in DECLINED if outcome in seen), None)
         if refusal is not None:
             declined.append((prompts[prompt_id], refusal))
         elif Outcome.FILTERED in seen:
             filtered += 1
-        elif Outcome.COMPLIED in seen:
-            answered.append(prompts[prompt_id])
-    return declined, filtered, answered
+    return declined, filtered
+
+
+def _by_outcome(run: Run) -> tuple[list[Prompt], list[Prompt]]:
+    """The refused and the answered prompts of the run, harmful ones too."""
+    sides: dict[Outcome, list[Prompt]] = {Outcome.REFUSED: [], Outcome.COMPLIED: []}
+    for item in run.items():
+        if item.verdict.outcome in sides:
+            sides[item.verdict.outcome].append(item.prompt)
+    return sides[Outcome.REFUSED], sides[Outcome.COMPLIED]
 
 
 def _chosen(

@@ -64,7 +64,7 @@ def parse(answer: str, model: Asked) -> Guess:
     if not isinstance(decoded, dict):
         return _none(model, f"no JSON object: {answer[:120]!r}")
     name, probability = decoded.get("pattern"), decoded.get("probability")
-    if name not in {pattern.value for pattern in Pattern}:
+    if not isinstance(name, str) or name not in {pattern.value for pattern in Pattern}:
         return _none(model, f"none of the six patterns: {answer[:120]!r}")
     if isinstance(probability, bool) or not isinstance(probability, int | float):
         return _none(model, f"no probability: {answer[:120]!r}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from overrefusal.models.local.load import Loaded
 
 EXAMPLES = 96
-"""Prompts of each outcome from which the refusal tokens are found, at most."""
+"""Prompts of each outcome from which the refusal tokens are found, or a few more."""
 _BATCH = 16
 
 
@@ -41,7 +41,8 @@ def opening_tokens(
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         for conversations, label in ((refused, True), (answered, False)):
-            chosen = conversations[:EXAMPLES]
+            # Spread over the suite, whose parts may be of different kinds.
+            chosen = conversations[:: max(1, len(conversations) // EXAMPLES)]
             for start in range(0, len(chosen), _BATCH):
                 batch = chosen[start : start + _BATCH]
                 texts = [render(loaded.tokenizer, messages) for messages in batch]
@@ -54,7 +55,10 @@ def opening_tokens(
                     ).logits[:, -1]
                 yield logits, torch.full((len(batch),), label)
 
-    return find_refusal_tokens(batches())
+    try:
+        return find_refusal_tokens(batches())
+    except OverrefusalError as error:
+        raise OverrefusalError(f"{error}; or leave out --white-box") from None
 
 
 def saliency(

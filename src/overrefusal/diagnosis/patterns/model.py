@@ -57,7 +57,9 @@ def probabilities(text: str, weights: Weights) -> np.ndarray:
         buckets = [bucket for bucket in grams if bucket // BUCKETS == half]
         if buckets:
             values = np.array([grams[b] for b in buckets]) * weights.idf[buckets]
-            scores = scores + weights.ngrams[:, buckets] @ (values / np.linalg.norm(values))
+            # Nothing but n-grams that training never saw has no length.
+            length = np.linalg.norm(values) or 1.0
+            scores = scores + weights.ngrams[:, buckets] @ (values / length)
     odds = np.exp(scores - scores.max())
     shares: np.ndarray = odds / odds.sum()
     return shares
