@@ -153,9 +153,7 @@ async def diagnose_async(
         asker = Asker(run.store, the_model, the_judge, variant)
         gradients = None
         if loaded is not None:
-            gradients = await asyncio.to_thread(
-                _Gradients, loaded, variant, *_by_outcome(run)
-            )
+            gradients = await asyncio.to_thread(_Gradients, loaded, variant, *_by_outcome(run))
         twins = _twins(run, chosen) if mend else {}
         progress = Progress(len(chosen))
         slots = asyncio.Semaphore(connection.concurrency)
