@@ -34,7 +34,7 @@ from overrefusal.suites import load_suite
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parents[1] / "src" / "overrefusal" / "diagnosis" / "patterns"
 FOLDS = 10
-SEEDS = range(3)
+SEEDS = range(2)
 C = 5.0
 WORDS = 0.63
 CUES = 0.03
