@@ -81,6 +81,8 @@ def card(figures: dict[str, Any], version: str) -> str:
     lines += [
         f"| held-out voice ({outside['held_out_n']} written separately) |"
         f" {outside['held_out_f1']:.3f} |",
+        f"| answers in the manner of newer models ({outside['voice_n']}, written before the varied"
+        f" ones by the same hand) | {outside['voice_f1']:.3f} |",
         "",
         f"Three ways (complied, partial, refused) on XSTest: accuracy"
         f" {figures['xstest_three_way_accuracy']:.3f}, F1 of partial"
