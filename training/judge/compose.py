@@ -16,6 +16,13 @@ import orjson
 import yaml
 
 HERE = Path(__file__).parent
+SAME_ACT = {
+    "openers": "answers",
+    "closers": "answers",
+    "offers": "redirects",
+    "holds_back": "declines",
+    "disclaims": "hedges",
+}
 Row = dict[str, Any]
 Acts = dict[str, list[str]]
 
@@ -46,7 +53,7 @@ def labelled_sentences() -> list[tuple[str, str]]:
         topics = [(t["doing"], t["about"]) for t in part["topics"]]
         topics += [(h[1], h[2]) for h in part["harmful"]]
         for act, sentences in part["acts"].items():
-            name = {"openers": "answers", "closers": "answers", "offers": "redirects"}.get(act, act)
+            name = SAME_ACT.get(act, act)
             for i, sentence in enumerate(sentences):
                 copies = 3 if "{" in sentence else 1
                 for k in range(copies):
@@ -140,6 +147,22 @@ def _compose(rng: random.Random, acts: Acts, topic: Row, kind: str) -> tuple[str
         return f"{lead} {bridge}" + rng.choice(("", "\n\n" + say("redirects"))), "partial"
     if kind == "answer_then_stop":
         return topic["answer"][0] + "\n\n" + say("declines"), "partial"
+    if kind == "disclaimed_answer":
+        bridge = rng.choice((" However, ", " That said, ", " But ", "\n\n", " "))
+        text = answer()
+        if bridge[-2:] in (", ", "t ") and text[0].isalpha():
+            text = text[0].lower() + text[1:]
+        return say("disclaims") + bridge + text, "complied"
+    if kind == "disclaimed":
+        more = rng.choice((say("stalls"), say("lectures"), say("redirects"), ""))
+        return f"{say('disclaims')} {more}".strip(), "refused"
+    if kind == "holds_back_first":
+        return f"{say('holds_back')}{rng.choice((' ', chr(10) * 2))}{answer()}", "partial"
+    if kind == "holds_back_last":
+        chunks = [answer(), say("holds_back")]
+        if rng.random() < 0.4:
+            chunks.append(say("redirects"))
+        return rng.choice((" ", "\n\n")).join(chunks), "partial"
     raise ValueError(kind)
 
 
@@ -159,6 +182,9 @@ def compose(seed: int = 1) -> Iterator[Row]:
             kinds += rng.sample(REFUSED, 6)
             if "offers" in acts:
                 kinds += ["offers"] * 2
+            if "holds_back" in acts:
+                kinds += ["disclaimed_answer"] * 3
+                kinds += ["disclaimed", "holds_back_first", "holds_back_last", "holds_back_last"]
             for kind in kinds:
                 response, label = _compose(rng, acts, topic, kind)
                 yield {

@@ -119,7 +119,7 @@ def prompts(data: Path) -> list[tuple[str, bool]]:
     return out
 
 
-def own(names: Iterable[str] = ("composed", "hand")) -> list[Example]:
+def own(names: Iterable[str] = ("composed", "hand", "varied")) -> list[Example]:
     """The project's own examples, composed or written by the author of the features."""
     return _examples("own", names, 1.5)
 

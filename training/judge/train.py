@@ -145,12 +145,13 @@ def left_out(data: Table) -> Figures:
 
 
 def outside(fitted: Any, readers: Readers, vocabulary: Vocabulary, data: Path) -> Figures:
-    """The shipped models on the held-out voice and on Do-Not-Answer."""
+    """The shipped models on examples kept out of training and on Do-Not-Answer."""
     out: Figures = {}
-    held = table(own(["held_out"]), readers, vocabulary)
-    raw, _ = fitted.raw(held, np.arange(len(held.examples)))
-    out["held_out_f1"] = f1(held.positive, raw > 0)
-    out["held_out_n"] = len(held.examples)
+    for name in ("held_out", "voice"):
+        held = table(own([name]), readers, vocabulary)
+        raw, _ = fitted.raw(held, np.arange(len(held.examples)))
+        out[f"{name}_f1"] = f1(held.positive, raw > 0)
+        out[f"{name}_n"] = len(held.examples)
     if (data / "do_not_answer").is_dir():
         rows = do_not_answer(data)
         checked = table([e for e, _ in rows], readers, vocabulary)
