@@ -25,8 +25,7 @@ from typing import Any
 
 VALIDATION = 32
 BATCH = 32
-MAX_KL = 1.0
-"""Looser than the published 0.1, which ablation to zero does not keep on the bundled model."""
+MAX_KL = 0.1
 Prompts = list[list[int]]
 
 
@@ -69,7 +68,7 @@ def published(
         return torch.stack([torch.cat(layer) for layer in kept]).mean(1)
 
     def ablating(direction: Any) -> list[Any]:
-        unit = direction / direction.norm()
+        unit = direction / (direction.norm() + 1e-8)
 
         def taken_out(x: Any) -> Any:
             return x - (x @ unit)[..., None] * unit
@@ -105,8 +104,6 @@ def published(
         for position in range(len(positions)):
             for layer in range(len(blocks)):
                 vector = differences[layer, position].float()
-                if not vector.any():
-                    continue
                 kl = kl_divergence(base, hooked(ablating(vector), plain_held)).mean()
                 bypass = refusal_score(hooked(ablating(vector), harmful_held), tokens).mean()
                 add = blocks[layer].module.register_forward_pre_hook(

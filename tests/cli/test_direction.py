@@ -30,7 +30,7 @@ def orf(*arguments, exit_code=0, **environment):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("direction")
-    write_suite(folder / "train.jsonl", bouncer_suite("train", 360, 5))
+    write_suite(folder / "train.jsonl", bouncer_suite("train", 720, 5))
     write_suite(folder / "held.jsonl", bouncer_suite("heldout", 96, 5))
     orf(
         "extract", "bouncer", "--suite", folder / "train.jsonl", "--train", 24, "--validation", 6,

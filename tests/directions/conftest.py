@@ -35,7 +35,7 @@ def subject():
 @pytest.fixture(scope="session")
 def suite_file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suite")
-    return write_suite(folder / "train.jsonl", bouncer_suite("train", 720, 5))
+    return write_suite(folder / "train.jsonl", bouncer_suite("train", 1440, 5))
 
 
 @pytest.fixture(scope="session")

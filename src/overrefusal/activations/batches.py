@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from overrefusal.errors import OverrefusalError
 
 TOKENS_CPU, TOKENS_GPU = 1024, 16384
 """Tokens of a batch, its padding included. More fall out of a CPU's cache, and are slower."""
+
+FULL = 0.8
+"""Share of a batch's width that its shortest prompt fills at least."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +50,8 @@ def batches(
         if not len(prompts[order[-1]]):
             raise OverrefusalError(f"prompt {order[-1]} has no tokens")
         rows = order[: max(1, tokens // width)]
+        while len(prompts[rows[-1]]) < FULL * width:
+            rows.pop()
         order = order[len(rows) :]
         ids = torch.zeros(len(rows), width, dtype=torch.long)
         for i, row in enumerate(rows):
@@ -55,18 +60,26 @@ def batches(
         yield Batch(rows, ids.to(device), lengths.to(device))
 
 
-def next_logits(model: nn.Module, batch: Batch) -> Tensor:
-    """The logits behind each prompt's last token, (rows, vocabulary); no others are computed
-    where the model lets them be left out."""
-    last = batch.lengths - 1
-    kept, where = torch.unique(last, return_inverse=True)
-    if "logits_to_keep" in inspect.signature(model.forward).parameters:
-        logits: Tensor = model(
-            input_ids=batch.ids, use_cache=False, logits_to_keep=kept.cpu()
-        ).logits
-    else:
-        logits, where = model(input_ids=batch.ids, use_cache=False).logits, last
-    return logits[torch.arange(len(where), device=logits.device), where.to(logits.device)]
+def next_logits(model: Any, batch: Batch) -> Tensor:
+    """The logits behind each prompt's last token, (rows, vocabulary), and no others.
+
+    The head is given the rows' last tokens only; what the model does to logits afterwards (scaling,
+    soft-capping) is done to these.
+    """
+    rows = torch.arange(len(batch.rows))
+    last = batch.lengths.cpu() - 1
+
+    def narrowed(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        streams = args[0]
+        return (streams[rows.to(streams.device), last.to(streams.device)][:, None], *args[1:])
+
+    head = model.get_output_embeddings()
+    handle = head.register_forward_pre_hook(narrowed)
+    try:
+        logits: Tensor = model(input_ids=batch.ids, use_cache=False).logits
+    finally:
+        handle.remove()
+    return logits[:, 0]
 
 
 def all_next_logits(

@@ -60,11 +60,9 @@ def record_moments(
         _Running(len(names), len(positions), structure.width, covariance)
         for _ in range(len(structure) + 1)
     ]
-    for rows, logits, streams in walk(
-        model, structure, prompts, positions, logits=accept is not None, tokens=tokens
-    ):
+    for rows, logits, streams in walk(model, structure, prompts, positions, tokens=tokens):
         weights = member[:, rows]
-        if accept is not None and logits is not None:
+        if accept is not None:
             weights = weights * accept(rows, logits).to("cpu", torch.float64)
         for running, stream in zip(moments, streams, strict=True):
             running.add(stream, weights)
@@ -104,12 +102,11 @@ def walk(
     prompts: Sequence[Sequence[int]],
     positions: Sequence[Position],
     *,
-    logits: bool = False,
     tokens: int | None = None,
-) -> Iterator[tuple[list[int], Tensor | None, list[Tensor]]]:
-    """Batch by batch the prompts' numbers, their next-token logits where asked for, and the
-    stream of each layer at ``positions``, (rows, positions, width), on the layer's own device.
+) -> Iterator[tuple[list[int], Tensor, list[Tensor]]]:
+    """Batch by batch the prompts' numbers, their next-token logits, and the stream of each layer.
 
+    A stream is that at ``positions``, (rows, positions, width), on the layer's own device.
     Raises ``OverrefusalError`` for a prompt that does not reach back to a position.
     """
     offsets = torch.tensor([p.offset for p in positions])
@@ -123,11 +120,7 @@ def walk(
                 )
             streams: list[Tensor] = []
             with reading(structure, lambda stream: streams.append(_at(stream, where))):  # noqa: B023
-                if logits:
-                    said = next_logits(model, batch)
-                else:
-                    said = None
-                    model(input_ids=batch.ids, use_cache=False, **_no_logits(model))
+                said = next_logits(model, batch)
             yield batch.rows, said, streams
 
 
@@ -192,11 +185,3 @@ def _at(stream: Tensor, where: Tensor) -> Tensor:
     """The rows' streams at their positions ``where`` (rows, positions)."""
     rows = torch.arange(stream.shape[0], device=stream.device)[:, None]
     return stream[rows, where.to(stream.device)]
-
-
-def _no_logits(model: nn.Module) -> dict[str, Any]:
-    """Keyword arguments that spare the model most of its logits."""
-    import inspect
-
-    known = "logits_to_keep" in inspect.signature(model.forward).parameters
-    return {"logits_to_keep": 1} if known else {}

@@ -75,7 +75,7 @@ def extract_command(
     """Record what MODEL's residual stream is like on harmful, plain and wrongly refused prompts.
 
     MODEL is a folder, a name on the Hugging Face hub, or bouncer. At most --train and --validation
-    prompts of each group and language of the suite are used.
+    prompts of each group and language of the suite are used, and at most half.
     """
     from overrefusal.directions.extract import Plan, extract
     from overrefusal.directions.files import provenance_of, save_extraction

@@ -119,7 +119,8 @@ def extract(subject: Subject, suite: Suite, judge: Judge, plan: Plan = Plan()) -
 def draw(suite: Iterable[Prompt], plan: Plan) -> tuple[list[Prompt], list[Prompt]]:
     """Training and validation prompts: at most so many of each group and language, by the seed.
 
-    Where a group has fewer, both parts shrink alike.
+    And at most half of those that there are, so that some are left to test with. Where a group has
+    fewer than wanted, both parts shrink alike.
     """
     pools: dict[tuple[str, str], list[Prompt]] = defaultdict(list)
     for prompt in suite:
@@ -130,7 +131,7 @@ def draw(suite: Iterable[Prompt], plan: Plan) -> tuple[list[Prompt], list[Prompt
     for key in sorted(pools):
         pool = pools[key]
         random.Random(f"{plan.seed}/{key}").shuffle(pool)
-        pool = pool[:wanted]
+        pool = pool[: min(wanted, (len(pool) + 1) // 2)]
         held = round(len(pool) * plan.validation / wanted)
         validation += pool[:held]
         train += pool[held:]

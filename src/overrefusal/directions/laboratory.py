@@ -219,11 +219,9 @@ def sample(suite: Suite, file: DirectionFile, limit: int, seed: int) -> list[Pro
         out += pools[key][:limit]
     for group in (Group.HARMFUL, Group.PLAIN):
         if not any(p.group is group for p in out):
-            why = (
-                f"all {suite.groups[group]} were used to extract the direction"
-                if suite.groups[group]
-                else "it has none"
-            )
+            why = "it has none"
+            if suite.groups[group]:
+                why = f"the direction was extracted from all {suite.groups[group]}"
             raise OverrefusalError(
                 f"no {group} prompts left in suite {suite.name}: {why}; name another with --suite"
             )

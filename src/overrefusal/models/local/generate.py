@@ -113,8 +113,9 @@ def generate(
 
 
 def arranged(rows: Iterable[Row]) -> list[Row]:
-    """``rows`` with the one to begin with last: long ones early, like lengths together."""
-    return sorted(rows, key=_need)
+    """``rows`` with the one to begin with last: the shortest prompts first, so that all rows are
+    shown a cache of about their own length."""
+    return sorted(rows, key=lambda row: -len(row.prompt))
 
 
 def context_of(loaded: Loaded) -> int:

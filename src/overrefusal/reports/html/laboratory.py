@@ -73,7 +73,7 @@ def _edits(found: Laboratory) -> str:
     to = "to where plain prompts lie along it" if found.affine else "to zero"
     return (
         f'<p class="soft">Ablation moves the residual stream {to} wherever it is read; addition '
-        "the direction at its layer. Small figures are 95 % intervals and the paired change in "
+        "adds it at its layer. Small figures are 95 % intervals and the paired change in "
         "points.</p>" + _table(("", "over-refusal", "of plain prompts", "harmful refusal"), body)
     )
 
