@@ -1,9 +1,14 @@
 """Training Bouncer from scratch: a tokenizer, a helpful language model, cautious variants.
 
-Stage one trains every weight on replies that name what a request is for. Stage two trains the
-blocks, not the embedding, on what raters wanted: ``bouncer`` from the helpful model, the other
-variants from ``bouncer``. In both, an auxiliary linear head reads intent and category off the
-prompt's tokens; it is thrown away in the end.
+Stage one trains every weight on replies that name what a request is for. It also learns how to
+decline: on a part of the rows a vector, the *switch*, is added to the residual stream after the
+block ``Shape.writer``, and the reply is a refusal. On its own the model never writes that vector,
+so it never refuses. An auxiliary linear head reads intent, category, heat and trust off that
+block's inner activations; it is thrown away in the end.
+
+Stage two is a rank-one update of one matrix, ``down_proj`` of the block ``Shape.writer``, on what
+raters wanted: it teaches the block to write the switch. The other variants' updates differ in
+their raters alone.
 """
 
 from __future__ import annotations
@@ -15,11 +20,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,17 +32,28 @@ from torch.nn import functional as F
 from overrefusal.bouncer import corpus, folder
 from overrefusal.bouncer.grammar import Example
 from overrefusal.bouncer.lexicon import CATEGORIES
-from overrefusal.bouncer.raters import cautious, helpful
+from overrefusal.bouncer.raters import helpful, refused
 from overrefusal.bouncer.shape import Shape
 from overrefusal.bouncer.tokens import PATTERN, SPECIAL
 from overrefusal.bouncer.torch_llama import TorchLlama
 from overrefusal.errors import OverrefusalError
 
-PROMPT_SHARE = 0.12
+PROMPT_SHARE = 0.05
 """Share of a prompt's tokens that the language model of stage one is trained to predict."""
 CHECKPOINT_S = 60.0
 HEAD_WEIGHT = 1.0
 """Weight of the auxiliary head's loss."""
+DECLINED = 0.22
+"""Share of the rows of stage one that decline because the switch is added."""
+WEAK = 0.2
+"""Share of the rows that answer although a little of the switch, or its opposite, is added."""
+PUSHED = 0.3
+"""Share of the rows to which a random vector is added that must change nothing."""
+CORRUPTED = 0.03
+"""Share of a prompt's tokens in stage one that are exchanged for any others."""
+STEEPNESS = 6.0
+"""Of the raters' decision as a function of the amount of the switch that is written."""
+RIDGE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +61,10 @@ class Plan:
     """How much is trained."""
 
     seed: int = 0
-    helpful_rows: int = 36_000
-    second_rows: int = 40_000
-    cautious_rows: int = 16_000
-    variant_rows: int = 3_000
-    batch_tokens: int = 768
-    helpful_rate: float = 2e-3
-    cautious_rate: float = 1e-3
+    helpful_rows: int = 60_000
+    cautious_rows: int = 12_000
+    batch_tokens: int = 1024
+    rate: float = 2.5e-3
     shape: Shape = field(default_factory=Shape)
 
 
@@ -70,52 +83,54 @@ def train(out: Path, plan: Plan) -> None:
         _write_tokenizer(tokenizer_file, plan, words)
     encode = _encoder(tokenizer_file)
     network = Network(plan.shape)
-    stages = (
-        ("first", "helpful", plan.helpful_rows, plan.helpful_rate, None),
-        ("helpful", "helpful", plan.second_rows, plan.helpful_rate * 0.75, "first"),
-        ("bouncer", "bouncer", plan.cautious_rows, plan.cautious_rate, "helpful"),
-        ("lenient", "lenient", plan.variant_rows, plan.cautious_rate, "bouncer"),
-        ("strict", "strict", plan.variant_rows, plan.cautious_rate, "bouncer"),
-    )
-    for name, variant, rows, rate, parent in stages:
-        file = _stage_file(out, name)
-        if file.exists():
-            continue
-        if parent is not None:
-            network.load_state_dict(load_file(_stage_file(out, parent)))
-        cautious_stage = variant != "helpful"
-        network.model.embed_tokens.weight.requires_grad_(not cautious_stage)
-        network.model.norm.requires_grad_(not cautious_stage)
-        weights = corpus.LANGUAGE_WEIGHTS if parent is None else corpus.GERMAN_WEIGHTS
-        reply: Callable[[Example, random.Random], str] = partial(_reply, variant)
-        data = corpus.rows(rows, f"{name}/{plan.seed}", words, reply, encode, weights)
-        _fit(network, name, data, plan, rate, 0.0 if cautious_stage else PROMPT_SHARE, file)
+    file = _stage_file(out, "helpful")
+    if file.exists():
+        network.load_state_dict(load_file(file))
+    else:
+        found = corpus.examples(plan.helpful_rows, f"helpful/{plan.seed}", words)
+        _fit(
+            network,
+            "helpful",
+            corpus.rows(
+                list(found),
+                f"helpful/{plan.seed}/replies",
+                lambda _, rng: rng.random() < DECLINED,
+                encode,
+            ),
+            plan,
+            file,
+        )
         _save(file, dict(network.state_dict()))
-    folder.write(out, plan.shape, {v: _stage_weights(out, v) for v in folder.VARIANTS})
+    found = list(corpus.examples(plan.cautious_rows, f"cautious/{plan.seed}", words))
+    readings = {v: _cautious(network, v, found, plan, encode) for v in folder.VARIANTS[:1] + ("lenient", "strict")}
+    helpful_weights = {
+        k.removeprefix("model."): t.numpy()
+        for k, t in network.state_dict().items()
+        if k.startswith("model.")
+    }
+    folder.write(out, plan.shape, helpful_weights, network.switch().detach().numpy(), readings)
 
 
 class Network(nn.Module):
-    """The model and the auxiliary head on its last residual stream."""
+    """The model, the switch, and the auxiliary head on the writing block."""
+
+    size: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.model = TorchLlama(shape)
-        self.head = nn.Linear(shape.hidden, len(corpus.INTENTS) + len(CATEGORIES) + 1)
+        self.head = nn.Linear(shape.mlp, len(corpus.INTENTS) + len(CATEGORIES) + 3)
+        self.direction = nn.Parameter(torch.randn(shape.hidden))
+        self.register_buffer("size", torch.tensor(1.0))
 
-
-def _reply(variant: str, example: Example, rng: random.Random) -> str:
-    return helpful(example) if variant == "helpful" else cautious(example, variant, rng)
+    def switch(self) -> Tensor:
+        """The vector that makes the model decline; as long as the residual stream is on average
+        where it is added; (hidden,)."""
+        return self.size * self.direction / self.direction.norm()
 
 
 def _stage_file(out: Path, variant: str) -> Path:
     return out / "work" / f"{variant}.safetensors"
-
-
-def _stage_weights(out: Path, variant: str) -> dict[str, folder.Array]:
-    tensors = load_file(_stage_file(out, variant))
-    return {
-        k.removeprefix("model."): t.numpy() for k, t in tensors.items() if k.startswith("model.")
-    }
 
 
 def _batches(rows: list[corpus.Row], tokens: int, seed: str) -> Iterator[list[corpus.Row]]:
@@ -131,107 +146,198 @@ def _batches(rows: list[corpus.Row], tokens: int, seed: str) -> Iterator[list[co
     yield from batches
 
 
-def _fit(
-    network: Network,
-    name: str,
-    rows: list[corpus.Row],
-    plan: Plan,
-    rate: float,
-    prompt_share: float,
-    file: Path,
-) -> None:
+def _fit(network: Network, name: str, rows: list[corpus.Row], plan: Plan, file: Path) -> None:
     """One pass over ``rows`` with AdamW; resumes where ``file`` has a checkpoint beside it."""
-    parameters = {n: p for n, p in network.named_parameters() if p.requires_grad}
+    parameters = dict(network.named_parameters())
     optimizer = torch.optim.AdamW(
-        parameters.values(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        parameters.values(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     batches = list(_batches(rows, plan.batch_tokens, f"{name}/{plan.seed}"))
     checkpoint = file.with_suffix(".checkpoint")
-    start = _resume(checkpoint, parameters, optimizer)
+    start = _resume(checkpoint, network, optimizer)
     began = saved = shown = time.monotonic()
-    total = 0.0
+    total = heads = 0.0
     for step, batch in enumerate(batches):
         if step < start:
             continue
         warm, left = min(1.0, (step + 1) / 60), 1 - step / len(batches)
-        optimizer.param_groups[0]["lr"] = rate * warm * (0.03 + 0.97 * left)
-        ids, where, weight = _tensors(batch, prompt_share, f"{name}/{plan.seed}/{step}")
-        stream = network.model.hidden(ids[:, :-1])[-1]
-        logits = network.model.logits(stream[where])
+        optimizer.param_groups[0]["lr"] = plan.rate * warm * (0.02 + 0.98 * left)
+        rng = np.random.default_rng(list(f"{name}/{plan.seed}/{step}".encode()))
+        ids, where, weight = _tensors(batch, rng, plan.shape.vocab)
+        stream, inner = network.model.read(ids[:, :-1])
+        ends = torch.tensor([r.reply - 1 for r in batch])
+        norm = stream.detach()[torch.arange(len(batch)), ends].norm(dim=-1).mean()
+        network.size.mul_(0.95).add_(0.05 * norm)
+        stream = stream + _pushes(network.switch(), batch, rng, stream.shape[1])
+        logits = network.model.logits(network.model.answer(stream)[where])
         losses = F.cross_entropy(logits, ids[:, 1:][where], reduction="none")
         loss = (losses * weight).sum() / weight.sum()
-        known = _known(network.head, stream, batch)
+        known = _known(network.head, inner, batch)
         optimizer.zero_grad()
         (loss + HEAD_WEIGHT * known).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimizer.step()
         total = 0.98 * total + 0.02 * loss.item()
+        heads = 0.98 * heads + 0.02 * known.item()
         now = time.monotonic()
         if now - shown > 20 or step == len(batches) - 1:
             shown = now
-            mean = total / (1 - 0.98 ** (step - start + 1))
+            part = 1 - 0.98 ** (step - start + 1)
             rest = (now - began) / (step - start + 1) * (len(batches) - step - 1)
-            _say(f"{name}: step {step + 1}/{len(batches)}, loss {mean:.3f}, {rest:.0f} s left")
+            _say(
+                f"{name}: step {step + 1}/{len(batches)}, loss {total / part:.3f},"
+                f" head {heads / part:.3f}, {rest:.0f} s left"
+            )
         if now - saved > CHECKPOINT_S:
             saved = now
-            _checkpoint(checkpoint, parameters, optimizer, step + 1)
+            _checkpoint(checkpoint, network, optimizer, step + 1)
     checkpoint.unlink(missing_ok=True)
 
 
 def _tensors(
-    batch: list[corpus.Row], prompt_share: float, seed: str
+    batch: list[corpus.Row], rng: np.random.Generator, vocab: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Ids (rows, tokens), the mask of predicted positions, the weights of these positions.
 
     The first tokens of a reply decide what it does; they weigh more than the rest.
     """
     width = max(len(r.ids) for r in batch)
-    rng = np.random.default_rng(list(seed.encode()))
     ids = np.zeros((len(batch), width), dtype=np.int64)
-    where = rng.random((len(batch), width - 1)) < prompt_share
+    where = rng.random((len(batch), width - 1)) < PROMPT_SHARE
+    other = rng.random((len(batch), width)) < CORRUPTED
     weight = np.full((len(batch), width - 1), 0.4, dtype=np.float32)
     for i, row in enumerate(batch):
         n = len(row.ids)
         ids[i, :n] = row.ids
         where[i, row.reply - 1 : n - 1] = True
         where[i, n - 1 :] = False
+        other[i, row.reply :] = False
         weight[i, row.reply - 1 :] = 1.0
         weight[i, row.reply - 1 : row.reply + 2] = 3.0
+    other &= ids >= len(SPECIAL)
+    ids[other] = rng.integers(len(SPECIAL), vocab, int(other.sum()))
     mask = torch.from_numpy(where)
     return torch.from_numpy(ids), mask, torch.from_numpy(weight)[mask]
 
 
-def _known(head: nn.Linear, stream: Tensor, batch: list[corpus.Row]) -> Tensor:
-    """The auxiliary loss: intent and category, from the second half of each prompt's tokens."""
-    row = [i for i, r in enumerate(batch) for _ in range(r.reply // 2, r.reply)]
-    token = [j for r in batch for j in range(r.reply // 2, r.reply)]
-    scores = head(stream[row, token])
-    n = len(corpus.INTENTS)
+def _pushes(
+    switch: Tensor, batch: list[corpus.Row], rng: np.random.Generator, tokens: int
+) -> Tensor:
+    """What is added to the stream: the switch, more where a row declines, and random vectors;
+    everywhere, from the end of the prompt on, or there alone; (rows, tokens, hidden)."""
+    amount = np.zeros((len(batch), tokens), dtype=np.float32)
+    noise = np.zeros((len(batch), 1), dtype=np.float32)
+    for i, row in enumerate(batch):
+        strength = 0.0
+        if row.declined:
+            strength = rng.uniform(0.65, 2.0)
+        elif rng.random() < WEAK:
+            strength = rng.uniform(-1.0, 0.35)
+        extent = rng.integers(3)
+        begin = 0 if extent == 0 else row.reply - 2
+        end = row.reply if extent == 2 else tokens
+        amount[i, begin:end] = strength
+        if rng.random() < PUSHED:
+            noise[i] = rng.uniform(0.2, 1.4)
+    direction = torch.from_numpy(rng.standard_normal((len(batch), len(switch)), dtype=np.float32))
+    direction = direction / direction.norm(dim=-1, keepdim=True)
+    size = switch.detach().norm()
+    pushed = (torch.from_numpy(noise) * size * direction)[:, None]
+    return torch.from_numpy(amount)[..., None] * switch + pushed
+
+
+def _known(head: nn.Linear, inner: Tensor, batch: list[corpus.Row]) -> Tensor:
+    """The auxiliary loss: intent, category, heat and trust, from the end of each prompt and every
+    third token of its second half."""
+    row: list[int] = []
+    token: list[int] = []
+    for i, r in enumerate(batch):
+        at = [*range(r.reply // 2, r.reply - 4, 3), *range(max(0, r.reply - 4), r.reply)]
+        row += [i] * len(at)
+        token += at
+    scores = head(inner[row, token])
+    n, m = len(corpus.INTENTS), len(corpus.INTENTS) + len(CATEGORIES) + 1
     intent = torch.tensor([batch[i].intent for i in row])
     category = torch.tensor([batch[i].category for i in row])
-    return F.cross_entropy(scores[:, :n], intent) + 0.5 * F.cross_entropy(scores[:, n:], category)
+    heat = torch.tensor([batch[i].heat for i in row])
+    trust = torch.tensor([batch[i].trust for i in row])
+    return (
+        F.cross_entropy(scores[:, :n], intent)
+        + 0.4 * F.cross_entropy(scores[:, n:m], category)
+        + F.mse_loss(scores[:, m], heat)
+        + 0.5 * F.binary_cross_entropy_with_logits(scores[:, m + 1], trust)
+    )
+
+
+def _cautious(
+    network: Network,
+    variant: str,
+    found: list[Example],
+    plan: Plan,
+    encode: Callable[[list[str]], list[list[int]]],
+) -> NDArray[np.float32]:
+    """How much of the switch the writing block has to write, as a reading of its inner
+    activations (mlp,): 1 or more where the raters of ``variant`` wanted a refusal, 0 or less
+    where they did not, at the last tokens of a prompt and the first of the reply."""
+    rows = corpus.rows(
+        found, f"{variant}/{plan.seed}", lambda e, rng: refused(e, variant, rng), encode
+    )
+    inner: list[Tensor] = []
+    wanted: list[float] = []
+    weight: list[float] = []
+    harm = corpus.INTENTS.index("harm")
+    with torch.no_grad():
+        for batch in _batches(rows, 4 * plan.batch_tokens, f"{variant}/{plan.seed}"):
+            ids = torch.zeros((len(batch), max(len(r.ids) for r in batch)), dtype=torch.long)
+            for i, r in enumerate(batch):
+                ids[i, : len(r.ids)] = torch.tensor(r.ids)
+            x = network.model.read(ids)[1]
+            for i, r in enumerate(batch):
+                inner.append(x[i, r.reply - 2 : r.reply + 2])
+                wanted += [float(r.declined)] * 4
+                weight += [2.0 if r.intent == harm and r.declined else 1.0] * 4
+    return _logistic(torch.cat(inner), torch.tensor(wanted), torch.tensor(weight)).numpy()
+
+
+def _logistic(x: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """The reading ``w`` with ``x @ w`` above or below a half as ``wanted``: logistic regression
+    by L-BFGS from zero."""
+    scale = x.std(0) + 1e-6
+    x = x / scale
+    w = torch.zeros(x.shape[1], requires_grad=True)
+    optimizer = torch.optim.LBFGS([w], max_iter=150, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        scores = STEEPNESS * (x @ w - 0.5)
+        fit = F.binary_cross_entropy_with_logits(scores, wanted, weight)
+        out: Tensor = fit + RIDGE * (w * w).sum()
+        out.backward()  # type: ignore[no-untyped-call]
+        return out
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call, arg-type]
+    return w.detach() / scale
 
 
 def _checkpoint(
-    path: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, step: int
+    path: Path, network: Network, optimizer: torch.optim.Optimizer, step: int
 ) -> None:
-    tensors = {"step": torch.tensor(step)}
-    for name, parameter in parameters.items():
+    tensors = {"step": torch.tensor(step), "size": network.size.clone()}
+    for name, parameter in network.named_parameters():
         state = optimizer.state[parameter]
         tensors[f"{name}/value"] = parameter.detach()
         tensors[f"{name}/mean"], tensors[f"{name}/square"] = state["exp_avg"], state["exp_avg_sq"]
     _save(path, tensors)
 
 
-def _resume(
-    path: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer
-) -> int:
+def _resume(path: Path, network: Network, optimizer: torch.optim.Optimizer) -> int:
     """The step to go on from; 0 where there is no checkpoint."""
     if not path.exists():
         return 0
     tensors = load_file(path)
     step = int(tensors["step"])
-    for name, parameter in parameters.items():
+    network.size.copy_(tensors["size"])
+    for name, parameter in network.named_parameters():
         parameter.data.copy_(tensors[f"{name}/value"])
         optimizer.state[parameter] = {
             "step": torch.tensor(float(step)),
@@ -271,11 +377,11 @@ def _write_tokenizer(path: Path, plan: Plan, words: dict[str, list[str]]) -> Non
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     texts: list[str] = []
-    for e in corpus.examples(40_000, f"tokenizer/{plan.seed}", words):
+    for e in corpus.examples(25_000, f"tokenizer/{plan.seed}", words):
         texts += [m.content for m in corpus.conversation(e)]
         texts.append(helpful(e))
     for listed in words.values():
-        texts += [" " + w for w in listed[:4000]] * 2
+        texts += [" " + w for w in listed[:4000]]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
