@@ -38,6 +38,10 @@ WHOLE = 0.5
 """Share of requests taken from the whole sentences of a language."""
 VARIED = 0.5
 """Share of these in which words are dropped, exchanged or added."""
+AGAINST = 0.3
+"""Share of harmless requests about what somebody wants to do, from frames."""
+MALICE = 0.12
+"""Share of harmful requests that only a second sentence makes so, from frames."""
 AROUND = {
     "en": ("in", "near", "with", "from", "and"),
     "de": ("in", "bei", "mit", "aus", "und"),
@@ -194,6 +198,14 @@ def _request(
 ) -> tuple[str, str, str]:
     """Family, text and key of a bare request made of a frame and a phrase."""
     topic = rng.choice(lex.words["topic:" + category])
+    if "against:" + intent in lex.frames and rng.random() < AGAINST:
+        phrase = lex.phrases["harm:" + category].draw(rng)
+        family, frame = _frame(rng, lex, "against:" + intent, held_out)
+        return family, _fill(rng, lex, frame.replace("{x}", phrase.text)), phrase.key
+    if intent == "harm" and rng.random() < MALICE:
+        phrase = lex.phrases[rng.choice(("dual", "dual", "homonym", "plain"))].draw(rng)
+        family, text, key = _ask(rng, lex, phrase, held_out, neutral)
+        return family, _beside(rng, text, rng.choice(lex.words["malice"])), key
     if intent == "harm":
         phrase = lex.phrases["harm:" + category].draw(rng)
         return _ask(rng, lex, phrase, held_out, neutral)

@@ -36,9 +36,23 @@ CATEGORIES = (
     "environment",
     "driving",
 )
-FRAMES = ("ask", "about", "history", "fiction", "work", "everyday", "jailbreak", "turns")
+FRAMES = (
+    "ask",
+    "about",
+    "history",
+    "fiction",
+    "work",
+    "everyday",
+    "jailbreak",
+    "turns",
+    "against:safety",
+    "against:topic",
+    "against:history",
+    "against:work",
+)
 LINES = (
     "purpose",
+    "malice",
     "filler",
     "cover",
     "system_fit",
