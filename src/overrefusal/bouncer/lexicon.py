@@ -112,6 +112,10 @@ class Lexicon:
     """By section: pairs of family and frame."""
     twins: tuple[tuple[str, str, str], ...]
     """Whole requests: category, a harmful one, a harmless one in almost the same words."""
+    suspicious: tuple[tuple[str, str, str], ...]
+    """Whole harmless requests that sound harmful: intent, category, request."""
+    harmful: tuple[tuple[str, str], ...]
+    """Whole harmful requests: category, request."""
 
 
 @cache
@@ -121,6 +125,8 @@ def lexicon(language: str) -> Lexicon:
     words: dict[str, tuple[str, ...]] = {}
     frames: dict[str, tuple[tuple[str, str], ...]] = {}
     twins: tuple[tuple[str, str, str], ...] = ()
+    suspicious: tuple[tuple[str, str, str], ...] = ()
+    harmful: tuple[tuple[str, str], ...] = ()
     folder = files("overrefusal.bouncer") / "lexicon"
     for name in (f"{language}.txt", f"frames_{language}.txt", f"twins_{language}.txt"):
         if not (folder / name).is_file():
@@ -132,6 +138,12 @@ def lexicon(language: str) -> Lexicon:
             elif section == "twins":
                 triples = (line.split(" | ") for line in lines)
                 twins = tuple((category, harm, benign) for category, harm, benign in triples)
+            elif section == "suspiciouslines":
+                triples = (line.split(" | ") for line in lines)
+                suspicious = tuple((intent, category, text) for intent, category, text in triples)
+            elif section == "harmlines":
+                pairs = (line.split(" | ", 1) for line in lines)
+                harmful = tuple((category, text) for category, text in pairs)
             elif section in LINES or section.startswith("comply:"):
                 words[section] = tuple(lines)
             elif section.startswith("harm:") or section in ("homonym", "dual", "plain"):
@@ -141,7 +153,7 @@ def lexicon(language: str) -> Lexicon:
                 words[section] = tuple(x for line in lines for x in line.split(";"))
             else:
                 words[section] = _items(lines)
-    return Lexicon(language, phrases, words, frames, twins)
+    return Lexicon(language, phrases, words, frames, twins, suspicious, harmful)
 
 
 def _sections(text: str) -> dict[str, list[str]]:
