@@ -18,6 +18,8 @@ INTENTS = (*PATTERNS, "plain", "harm")
 OPENINGS = 0.72
 """Share of the rows that end with a reply's first tokens: these decide what it does, and the rest
 is learned from fewer."""
+LONGEST = 160
+"""Of a training sequence, in tokens."""
 LANGUAGE_WEIGHTS = (0.37, 0.24, 0.2, 0.19)
 """How often each of ``LANGUAGES`` is drawn; German, whose words are long and rare, needs more."""
 
@@ -53,40 +55,47 @@ def examples(n: int, seed: str, words: Words) -> Iterator[Example]:
         yield example(rng, group, rng.choices(LANGUAGES, LANGUAGE_WEIGHTS)[0], words=words)
 
 
+def prompts(
+    found: Sequence[Example], encode: Callable[[list[str]], list[list[int]]]
+) -> list[Row]:
+    """The examples without replies; ``encode`` turns texts into ids, special tokens recognised."""
+    ids = encode([render(conversation(e)) for e in found])
+    return [_row(e, prompt, [], False) for e, prompt in zip(found, ids, strict=True)]
+
+
 def rows(
     found: Sequence[Example],
-    seed: str,
-    declines: Callable[[Example, random.Random], bool],
+    declined: Sequence[bool],
+    rng: random.Random,
     encode: Callable[[list[str]], list[list[int]]],
 ) -> list[Row]:
-    """Training sequences, refusals where ``declines`` says so; ``encode`` turns texts into ids,
-    special tokens recognised."""
-    rng = random.Random(seed)
-    declined = [declines(e, rng) for e in found]
-    texts: list[str] = []
-    for e, no in zip(found, declined, strict=True):
-        texts += [render(conversation(e)), decline(e) if no else helpful(e)]
+    """Training sequences with replies, refusals where ``declined`` says so; the very long ones
+    are left out."""
+    texts = [render(conversation(e)) for e in found]
+    texts += [decline(e) if no else helpful(e) for e, no in zip(found, declined, strict=True)]
     ids = encode(texts)
     out: list[Row] = []
-    for i, (e, no) in enumerate(zip(found, declined, strict=True)):
-        prompt, answer = ids[2 * i], [*ids[2 * i + 1], END]
-        if rng.random() < OPENINGS:
-            answer = answer[:4]
-        if len(prompt) + len(answer) > 160:
-            continue
-        everyday = e.category not in CATEGORIES
-        out.append(
-            Row(
-                ids=(*prompt, *answer),
-                reply=len(prompt),
-                intent=INTENTS.index(e.intent),
-                category=len(CATEGORIES) if everyday else CATEGORIES.index(e.category),
-                heat=0.0 if e.group is Group.PLAIN else heat(e),
-                trust=float(e.fitting or e.purpose),
-                declined=no,
-            )
-        )
+    for e, no, prompt, reply in zip(
+        found, declined, ids[: len(found)], ids[len(found) :], strict=True
+    ):
+        answer = [*reply, END]
+        row = _row(e, prompt, answer[:4] if rng.random() < OPENINGS else answer, no)
+        if len(row.ids) <= LONGEST:
+            out.append(row)
     return out
+
+
+def _row(e: Example, prompt: Sequence[int], answer: Sequence[int], declined: bool) -> Row:
+    everyday = e.category not in CATEGORIES
+    return Row(
+        ids=(*prompt, *answer),
+        reply=len(prompt),
+        intent=INTENTS.index(e.intent),
+        category=len(CATEGORIES) if everyday else CATEGORIES.index(e.category),
+        heat=0.0 if e.group is Group.PLAIN else heat(e),
+        trust=float(e.fitting or e.purpose),
+        declined=declined,
+    )
 
 
 def neutral_words(per_language: int = 12_000) -> dict[str, list[str]]:

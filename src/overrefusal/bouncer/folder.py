@@ -18,6 +18,7 @@ from overrefusal.bouncer.tokens import CHAT_TEMPLATE, SPECIAL
 from overrefusal.errors import OverrefusalError
 
 Array = NDArray[np.float32]
+CAUTIOUS = ("bouncer", "lenient", "strict")
 LEFT, RIGHT = ".left", ".right"
 """Endings of the two vectors whose outer product is an update of rank one."""
 VARIANTS = ("bouncer", "helpful", "lenient", "strict")

@@ -130,13 +130,13 @@ def example(
         text = _beside(rng, text, _fill(rng, lex, rng.choice(lex.words["purpose"])))
     if cover:
         text = _beside(rng, text, rng.choice(lex.words["cover"]))
-    if rng.random() < 0.22:
+    if rng.random() < 0.12:
         text = _beside(rng, text, rng.choice(lex.words["filler"]))
-    if neutral and rng.random() < 0.08:
+    if neutral and rng.random() < 0.04:
         text = _beside(rng, text, _neutral_sentence(rng, lex, neutral, held_out))
     system, fitting = None, False
-    if not bare and (draw := rng.random()) < (0.2 if intent == "plain" else 0.36):
-        fitting = draw < (0.12 if intent == "plain" else 0.3)
+    if not bare and (draw := rng.random()) < (0.14 if intent == "plain" else 0.3):
+        fitting = draw < (0.1 if intent == "plain" else 0.26)
         system = _system(rng, lex, fitting)
     turns: tuple[Message, ...] = ()
     if not bare and rng.random() < 0.08:
@@ -280,7 +280,7 @@ def _varied(rng: random.Random, lex: Lexicon, text: str, neutral: Sequence[str])
         else:
             words.insert(i, rng.choice(neutral))
     text = " ".join(words)
-    if rng.random() < 0.25:
+    if rng.random() < 0.12:
         text = _beside(rng, text, _line(rng, lex, "plain", False).text)
     return text
 
@@ -310,9 +310,9 @@ def _thing(rng: random.Random, lex: Lexicon, neutral: Sequence[str]) -> str:
 def _loose(rng: random.Random, neutral: Sequence[str], slot: str) -> tuple[str, str] | None:
     """Sometimes, in place of a frame, neutral words in any order: what is asked for decides, in a
     sentence of any shape."""
-    if not neutral or rng.random() > 0.35:
+    if not neutral or rng.random() > 0.2:
         return None
-    before, after = (rng.choices(neutral, k=rng.randint(0, 6)) for _ in "ba")
+    before, after = (rng.choices(neutral, k=rng.randint(0, 4)) for _ in "ba")
     return "loose", " ".join([*before, slot, *after]) + rng.choice("?.!")
 
 
@@ -363,7 +363,7 @@ def _system(rng: random.Random, lex: Lexicon, fitting: bool) -> str:
     if rng.random() < 0.15:
         return _fill(rng, lex, rng.choice(lex.words["system_fit"]))
     parts = [rng.choice(lex.words["system_who"])] if rng.random() < 0.8 else []
-    parts += rng.sample(lex.words["system_allow"], rng.choice((1, 1, 2)))
+    parts += rng.sample(lex.words["system_allow"], rng.choice((1, 1, 1, 2)))
     return _fill(rng, lex, " ".join(parts))
 
 

@@ -11,7 +11,7 @@ class Shape:
 
     vocab: int = 6144
     hidden: int = 160
-    layers: int = 5
+    layers: int = 4
     heads: int = 5
     mlp: int = 432
     positions: int = 512

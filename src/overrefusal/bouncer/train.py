@@ -34,9 +34,10 @@ from overrefusal.bouncer.grammar import Example
 from overrefusal.bouncer.lexicon import CATEGORIES
 from overrefusal.bouncer.raters import helpful, refused
 from overrefusal.bouncer.shape import Shape
-from overrefusal.bouncer.tokens import PATTERN, SPECIAL
+from overrefusal.bouncer.tokens import PATTERN, SPECIAL, render
 from overrefusal.bouncer.torch_llama import TorchLlama
 from overrefusal.errors import OverrefusalError
+from overrefusal.records import Group
 
 PROMPT_SHARE = 0.05
 """Share of a prompt's tokens that the language model of stage one is trained to predict."""
@@ -49,11 +50,17 @@ WEAK = 0.2
 """Share of the rows that answer although a little of the switch, or its opposite, is added."""
 PUSHED = 0.3
 """Share of the rows to which a random vector is added that must change nothing."""
+BAG_WEIGHT = 1.0
+"""And of the bag's."""
 CORRUPTED = 0.03
 """Share of a prompt's tokens in stage one that are exchanged for any others."""
+BAG_ROWS = 256
+BAG_DROPOUT = 0.15
 STEEPNESS = 6.0
 """Of the raters' decision as a function of the amount of the switch that is written."""
 RIDGE = 1e-3
+HARM_WEIGHT = 2.0
+"""Of a harmful request in stage two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,9 @@ class Plan:
     cautious_rows: int = 12_000
     batch_tokens: int = 1024
     rate: float = 2.5e-3
+    bag_rows: int = 120_000
+    bag_epochs: int = 4
+    bag_rate: float = 4e-3
     shape: Shape = field(default_factory=Shape)
 
 
@@ -83,26 +93,19 @@ def train(out: Path, plan: Plan) -> None:
         _write_tokenizer(tokenizer_file, plan, words)
     encode = _encoder(tokenizer_file)
     network = Network(plan.shape)
-    file = _stage_file(out, "helpful")
-    if file.exists():
-        network.load_state_dict(load_file(file))
-    else:
-        found = corpus.examples(plan.helpful_rows, f"helpful/{plan.seed}", words)
-        _fit(
-            network,
-            "helpful",
-            corpus.rows(
-                list(found),
-                f"helpful/{plan.seed}/replies",
-                lambda _, rng: rng.random() < DECLINED,
-                encode,
-            ),
-            plan,
-            file,
-        )
+    embedded, file = _stage_file(out, "words"), _stage_file(out, "helpful")
+    if not embedded.exists():
+        found = list(corpus.examples(plan.bag_rows, f"words/{plan.seed}", words))
+        _bag(network, corpus.prompts(found, encode), plan)
+        _save(embedded, dict(network.state_dict()))
+    network.load_state_dict(load_file(file if file.exists() else embedded))
+    if not file.exists():
+        found = list(corpus.examples(plan.helpful_rows, f"helpful/{plan.seed}", words))
+        rng = random.Random(f"replies/{plan.seed}")
+        declined = [rng.random() < DECLINED for _ in found]
+        _fit(network, "helpful", corpus.rows(found, declined, rng, encode), plan, file)
         _save(file, dict(network.state_dict()))
-    found = list(corpus.examples(plan.cautious_rows, f"cautious/{plan.seed}", words))
-    readings = {v: _cautious(network, v, found, plan, encode) for v in folder.VARIANTS[:1] + ("lenient", "strict")}
+    readings = _cautious(network, plan, words, encode)
     helpful_weights = {
         k.removeprefix("model."): t.numpy()
         for k, t in network.state_dict().items()
@@ -119,7 +122,9 @@ class Network(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.model = TorchLlama(shape)
-        self.head = nn.Linear(shape.mlp, len(corpus.INTENTS) + len(CATEGORIES) + 3)
+        facts = len(corpus.INTENTS) + len(CATEGORIES) + 3
+        self.head = nn.Linear(shape.mlp, facts)
+        self.bag_head = nn.Linear(shape.hidden, facts)
         self.direction = nn.Parameter(torch.randn(shape.hidden))
         self.register_buffer("size", torch.tensor(1.0))
 
@@ -167,12 +172,13 @@ def _fit(network: Network, name: str, rows: list[corpus.Row], plan: Plan, file: 
         stream, inner = network.model.read(ids[:, :-1])
         ends = torch.tensor([r.reply - 1 for r in batch])
         norm = stream.detach()[torch.arange(len(batch)), ends].norm(dim=-1).mean()
-        network.size.mul_(0.95).add_(0.05 * norm)
+        # A running mean would lag behind, and the stream grow to outrun what is added to it.
+        network.size.copy_(norm)
         stream = stream + _pushes(network.switch(), batch, rng, stream.shape[1])
         logits = network.model.logits(network.model.answer(stream)[where])
         losses = F.cross_entropy(logits, ids[:, 1:][where], reduction="none")
         loss = (losses * weight).sum() / weight.sum()
-        known = _known(network.head, inner, batch)
+        known = _known(network, ids, inner, batch)
         optimizer.zero_grad()
         (loss + HEAD_WEIGHT * known).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters.values(), 1.0)
@@ -186,12 +192,45 @@ def _fit(network: Network, name: str, rows: list[corpus.Row], plan: Plan, file: 
             rest = (now - began) / (step - start + 1) * (len(batches) - step - 1)
             _say(
                 f"{name}: step {step + 1}/{len(batches)}, loss {total / part:.3f},"
-                f" head {heads / part:.3f}, {rest:.0f} s left"
+                f" head {heads / part:.3f}, size {norm:.1f}, {rest:.0f} s left"
             )
         if now - saved > CHECKPOINT_S:
             saved = now
             _checkpoint(checkpoint, network, optimizer, step + 1)
     checkpoint.unlink(missing_ok=True)
+
+
+def _bag(network: Network, rows: list[corpus.Row], plan: Plan) -> None:
+    """Trains the embedding on what the bag of a prompt's words tells of it: thirty times as many
+    rows a second as the whole network sees."""
+    prompts = [torch.tensor(r.ids[: r.reply]) for r in rows]
+    parameters = [network.model.embed_tokens.weight, *network.bag_head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=plan.bag_rate, betas=(0.9, 0.98), fused=True)
+    steps = plan.bag_epochs * (len(rows) // BAG_ROWS)
+    step = 0
+    for epoch in range(plan.bag_epochs):
+        order = list(range(len(rows)))
+        random.Random(f"bag/{plan.seed}/{epoch}").shuffle(order)
+        for begin in range(0, len(rows) - BAG_ROWS + 1, BAG_ROWS):
+            at = order[begin : begin + BAG_ROWS]
+            flat = torch.cat([prompts[i] for i in at])
+            lengths = torch.tensor([0, *(len(prompts[i]) for i in at[:-1])])
+            kept = torch.rand(len(flat)) > BAG_DROPOUT
+            bag = F.embedding_bag(
+                flat,
+                network.model.embed_tokens.weight,
+                lengths.cumsum(0),
+                mode="sum",
+                per_sample_weights=kept.float(),
+            )
+            bag = F.rms_norm(bag, (plan.shape.hidden,))
+            loss = _loss(network.bag_head(bag), [rows[i] for i in at])
+            optimizer.param_groups[0]["lr"] = plan.bag_rate * (1 - step / steps)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+        _say(f"words: pass {epoch + 1}/{plan.bag_epochs}, loss {loss.item():.3f}")
 
 
 def _tensors(
@@ -224,7 +263,7 @@ def _pushes(
     switch: Tensor, batch: list[corpus.Row], rng: np.random.Generator, tokens: int
 ) -> Tensor:
     """What is added to the stream: the switch, more where a row declines, and random vectors;
-    everywhere, from the end of the prompt on, or there alone; (rows, tokens, hidden)."""
+    everywhere, from the end of the prompt on, or any amount after it; (rows, tokens, hidden)."""
     amount = np.zeros((len(batch), tokens), dtype=np.float32)
     noise = np.zeros((len(batch), 1), dtype=np.float32)
     for i, row in enumerate(batch):
@@ -237,6 +276,8 @@ def _pushes(
         begin = 0 if extent == 0 else row.reply - 2
         end = row.reply if extent == 2 else tokens
         amount[i, begin:end] = strength
+        if extent == 2:
+            amount[i, end:] = rng.uniform(-1.0, 1.5)
         if rng.random() < PUSHED:
             noise[i] = rng.uniform(0.2, 1.4)
     direction = torch.from_numpy(rng.standard_normal((len(batch), len(switch)), dtype=np.float32))
@@ -246,57 +287,72 @@ def _pushes(
     return torch.from_numpy(amount)[..., None] * switch + pushed
 
 
-def _known(head: nn.Linear, inner: Tensor, batch: list[corpus.Row]) -> Tensor:
-    """The auxiliary loss: intent, category, heat and trust, from the end of each prompt and every
-    third token of its second half."""
+def _known(network: Network, ids: Tensor, inner: Tensor, batch: list[corpus.Row]) -> Tensor:
+    """The auxiliary losses: intent, category, heat and trust, from the end of each prompt and
+    every third token of its second half; and from the bag of its words, which teaches the
+    embedding quickly what the deeper layers then need."""
     row: list[int] = []
     token: list[int] = []
     for i, r in enumerate(batch):
         at = [*range(r.reply // 2, r.reply - 4, 3), *range(max(0, r.reply - 4), r.reply)]
         row += [i] * len(at)
         token += at
-    scores = head(inner[row, token])
+    inside = torch.tensor([[j < r.reply for j in range(ids.shape[1] - 1)] for r in batch])
+    embedded = network.model.embed_tokens(ids[:, :-1]) * inside[..., None]
+    bag = F.rms_norm(embedded.sum(1), (network.model.shape.hidden,))
+    return _loss(network.head(inner[row, token]), [batch[i] for i in row]) + BAG_WEIGHT * _loss(
+        network.bag_head(bag), batch
+    )
+
+
+def _loss(scores: Tensor, rows: list[corpus.Row]) -> Tensor:
     n, m = len(corpus.INTENTS), len(corpus.INTENTS) + len(CATEGORIES) + 1
-    intent = torch.tensor([batch[i].intent for i in row])
-    category = torch.tensor([batch[i].category for i in row])
-    heat = torch.tensor([batch[i].heat for i in row])
-    trust = torch.tensor([batch[i].trust for i in row])
     return (
-        F.cross_entropy(scores[:, :n], intent)
-        + 0.4 * F.cross_entropy(scores[:, n:m], category)
-        + F.mse_loss(scores[:, m], heat)
-        + 0.5 * F.binary_cross_entropy_with_logits(scores[:, m + 1], trust)
+        F.cross_entropy(scores[:, :n], torch.tensor([r.intent for r in rows]))
+        + 0.4 * F.cross_entropy(scores[:, n:m], torch.tensor([r.category for r in rows]))
+        + F.mse_loss(scores[:, m], torch.tensor([r.heat for r in rows]))
+        + 0.5
+        * F.binary_cross_entropy_with_logits(
+            scores[:, m + 1], torch.tensor([r.trust for r in rows])
+        )
     )
 
 
 def _cautious(
     network: Network,
-    variant: str,
-    found: list[Example],
     plan: Plan,
+    words: dict[str, list[str]],
     encode: Callable[[list[str]], list[list[int]]],
-) -> NDArray[np.float32]:
-    """How much of the switch the writing block has to write, as a reading of its inner
-    activations (mlp,): 1 or more where the raters of ``variant`` wanted a refusal, 0 or less
-    where they did not, at the last tokens of a prompt and the first of the reply."""
-    rows = corpus.rows(
-        found, f"{variant}/{plan.seed}", lambda e, rng: refused(e, variant, rng), encode
-    )
-    inner: list[Tensor] = []
-    wanted: list[float] = []
-    weight: list[float] = []
-    harm = corpus.INTENTS.index("harm")
+) -> dict[str, NDArray[np.float32]]:
+    """For each cautious variant, how much of the switch the writing block has to write, as a
+    reading of its inner activations (mlp,): over a half where its raters wanted a refusal, under
+    it where they did not, at the two tokens that end a prompt."""
+    _say("cautious: reading the prompts")
+    found = list(corpus.examples(plan.cautious_rows, f"cautious/{plan.seed}", words))
+    ids = encode([render(corpus.conversation(e)) for e in found])
+    inner = torch.empty((len(ids), 2, plan.shape.mlp))
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     with torch.no_grad():
-        for batch in _batches(rows, 4 * plan.batch_tokens, f"{variant}/{plan.seed}"):
-            ids = torch.zeros((len(batch), max(len(r.ids) for r in batch)), dtype=torch.long)
-            for i, r in enumerate(batch):
-                ids[i, : len(r.ids)] = torch.tensor(r.ids)
-            x = network.model.read(ids)[1]
-            for i, r in enumerate(batch):
-                inner.append(x[i, r.reply - 2 : r.reply + 2])
-                wanted += [float(r.declined)] * 4
-                weight += [2.0 if r.intent == harm and r.declined else 1.0] * 4
-    return _logistic(torch.cat(inner), torch.tensor(wanted), torch.tensor(weight)).numpy()
+        for begin in range(0, len(ids), 64):
+            at = order[begin : begin + 64]
+            batch = torch.zeros((len(at), len(ids[at[-1]])), dtype=torch.long)
+            for row, i in enumerate(at):
+                batch[row, : len(ids[i])] = torch.tensor(ids[i])
+            ends = torch.tensor([len(ids[i]) for i in at])
+            rows = torch.arange(len(at))
+            _, x = network.model.read(batch)
+            inner[at] = torch.stack([x[rows, ends - 2], x[rows, ends - 1]], dim=1)
+    weight = torch.tensor([HARM_WEIGHT if e.group is Group.HARMFUL else 1.0 for e in found])
+    out: dict[str, NDArray[np.float32]] = {}
+    for variant in folder.CAUTIOUS:
+        rng = random.Random(f"{variant}/{plan.seed}")
+        wanted = torch.tensor([float(refused(e, variant, rng)) for e in found])
+        reading = _logistic(
+            inner.flatten(0, 1), wanted.repeat_interleave(2), weight.repeat_interleave(2)
+        )
+        out[variant] = reading.numpy()
+        _say(f"{variant}: trained")
+    return out
 
 
 def _logistic(x: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
