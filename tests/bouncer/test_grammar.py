@@ -48,6 +48,17 @@ def test_every_section_exists_in_every_language(language):
         assert {f for f, _ in lex.frames[section]} & HELD_OUT
 
 
+def test_whole_requests_are_labelled_and_none_has_two_labels():
+    lex = lexicon("en")
+    pairs = [(category, text) for category, *texts in lex.twins for text in texts]
+    pairs += [(category, text) for _, category, text in lex.suspicious] + list(lex.harmful)
+    assert {category for category, _ in pairs} == set(CATEGORIES)
+    assert {intent for intent, _, _ in lex.suspicious} == set(PATTERNS)
+    counts = Counter(t.lower() for t in (*(t for _, t in pairs), *lex.words["plainlines"]))
+    assert len(counts) > 2500
+    assert [t for t, n in counts.items() if n > 1 or t != t.strip() or set(t) & set("|;")] == []
+
+
 def test_the_lexicon_is_wide():
     words = set()
     for language in LANGUAGES:
