@@ -55,12 +55,14 @@ def examples(n: int, seed: str, words: Words) -> Iterator[Example]:
         yield example(rng, group, rng.choices(LANGUAGES, LANGUAGE_WEIGHTS)[0], words=words)
 
 
-def prompts(
-    found: Sequence[Example], encode: Callable[[list[str]], list[list[int]]]
-) -> list[Row]:
-    """The examples without replies; ``encode`` turns texts into ids, special tokens recognised."""
+def prompts(found: Sequence[Example], encode: Callable[[list[str]], list[list[int]]]) -> list[Row]:
+    """The examples without replies, very long ones left out; ``encode`` turns texts into ids, special tokens recognised."""
     ids = encode([render(conversation(e)) for e in found])
-    return [_row(e, prompt, [], False) for e, prompt in zip(found, ids, strict=True)]
+    return [
+        _row(e, prompt, [], False)
+        for e, prompt in zip(found, ids, strict=True)
+        if len(prompt) <= LONGEST
+    ]
 
 
 def rows(

@@ -48,9 +48,7 @@ def write(
     name = f"layers.{shape.writer}.down_proj.weight"
     own = dict(helpful)
     own[name] = own[name] + np.outer(switch, readings["bouncer"])
-    _save(
-        out / "model.safetensors", {_hf_name(k): v.astype(np.float16) for k, v in own.items()}
-    )
+    _save(out / "model.safetensors", {_hf_name(k): v.astype(np.float16) for k, v in own.items()})
     for variant in VARIANTS[1:]:
         change = readings.get(variant, np.float32(0)) - readings["bouncer"]
         update = {_hf_name(name) + LEFT: switch, _hf_name(name) + RIGHT: change}
@@ -204,11 +202,12 @@ def _write_settings(out: Path, shape: Shape) -> None:
         ("tokenizer_config.json", tokens),
         ("generation_config.json", generation),
     ):
-        _write_text(out / name, json.dumps(content, indent=2) + "\n")
-    _write_text(out / "chat_template.jinja", CHAT_TEMPLATE)
+        write_text(out / name, json.dumps(content, indent=2) + "\n")
+    write_text(out / "chat_template.jinja", CHAT_TEMPLATE)
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
     part = path.with_suffix(".part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)

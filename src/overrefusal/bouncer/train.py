@@ -54,6 +54,10 @@ BAG_WEIGHT = 1.0
 """And of the bag's."""
 CORRUPTED = 0.03
 """Share of a prompt's tokens in stage one that are exchanged for any others."""
+SIZE = 20.0
+"""Length of the residual stream after the writing block at the end of a prompt, and of the
+switch."""
+SIZE_WEIGHT = 0.2
 BAG_ROWS = 256
 BAG_DROPOUT = 0.15
 STEEPNESS = 6.0
@@ -68,7 +72,8 @@ class Plan:
     """How much is trained."""
 
     seed: int = 0
-    helpful_rows: int = 60_000
+    reading_rows: int = 60_000
+    helpful_rows: int = 32_000
     cautious_rows: int = 12_000
     batch_tokens: int = 1024
     rate: float = 2.5e-3
@@ -93,18 +98,12 @@ def train(out: Path, plan: Plan) -> None:
         _write_tokenizer(tokenizer_file, plan, words)
     encode = _encoder(tokenizer_file)
     network = Network(plan.shape)
-    embedded, file = _stage_file(out, "words"), _stage_file(out, "helpful")
-    if not embedded.exists():
-        found = list(corpus.examples(plan.bag_rows, f"words/{plan.seed}", words))
-        _bag(network, corpus.prompts(found, encode), plan)
-        _save(embedded, dict(network.state_dict()))
-    network.load_state_dict(load_file(file if file.exists() else embedded))
-    if not file.exists():
-        found = list(corpus.examples(plan.helpful_rows, f"helpful/{plan.seed}", words))
-        rng = random.Random(f"replies/{plan.seed}")
-        declined = [rng.random() < DECLINED for _ in found]
-        _fit(network, "helpful", corpus.rows(found, declined, rng, encode), plan, file)
-        _save(file, dict(network.state_dict()))
+    for stage in ("words", "reading", "helpful"):
+        file = _stage_file(out, stage)
+        if not file.exists():
+            _stage(network, stage, plan, words, encode, file)
+            _save(file, dict(network.state_dict()))
+        network.load_state_dict(load_file(file))
     readings = _cautious(network, plan, words, encode)
     helpful_weights = {
         k.removeprefix("model."): t.numpy()
@@ -114,10 +113,29 @@ def train(out: Path, plan: Plan) -> None:
     folder.write(out, plan.shape, helpful_weights, network.switch().detach().numpy(), readings)
 
 
+def _stage(
+    network: Network,
+    stage: str,
+    plan: Plan,
+    words: dict[str, list[str]],
+    encode: Callable[[list[str]], list[list[int]]],
+    file: Path,
+) -> None:
+    """One pass of stage one: over bags of words, prompts without replies, or with replies."""
+    n = {"words": plan.bag_rows, "reading": plan.reading_rows, "helpful": plan.helpful_rows}[stage]
+    found = list(corpus.examples(n, f"{stage}/{plan.seed}", words))
+    if stage == "words":
+        _bag(network, corpus.prompts(found, encode), plan)
+    elif stage == "reading":
+        _fit(network, stage, corpus.prompts(found, encode), plan, file)
+    else:
+        rng = random.Random(f"replies/{plan.seed}")
+        declined = [rng.random() < DECLINED for _ in found]
+        _fit(network, stage, corpus.rows(found, declined, rng, encode), plan, file)
+
+
 class Network(nn.Module):
     """The model, the switch, and the auxiliary head on the writing block."""
-
-    size: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -126,12 +144,11 @@ class Network(nn.Module):
         self.head = nn.Linear(shape.mlp, facts)
         self.bag_head = nn.Linear(shape.hidden, facts)
         self.direction = nn.Parameter(torch.randn(shape.hidden))
-        self.register_buffer("size", torch.tensor(1.0))
 
     def switch(self) -> Tensor:
-        """The vector that makes the model decline; as long as the residual stream is on average
-        where it is added; (hidden,)."""
-        return self.size * self.direction / self.direction.norm()
+        """The vector that makes the model decline; as long as the residual stream where it is
+        added; (hidden,)."""
+        return SIZE * self.direction / self.direction.norm()
 
 
 def _stage_file(out: Path, variant: str) -> Path:
@@ -153,13 +170,13 @@ def _batches(rows: list[corpus.Row], tokens: int, seed: str) -> Iterator[list[co
 
 def _fit(network: Network, name: str, rows: list[corpus.Row], plan: Plan, file: Path) -> None:
     """One pass over ``rows`` with AdamW; resumes where ``file`` has a checkpoint beside it."""
-    parameters = dict(network.named_parameters())
+    parameters = _parameters(network, name)
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     batches = list(_batches(rows, plan.batch_tokens, f"{name}/{plan.seed}"))
     checkpoint = file.with_suffix(".checkpoint")
-    start = _resume(checkpoint, network, optimizer)
+    start = _resume(checkpoint, parameters, optimizer)
     began = saved = shown = time.monotonic()
     total = heads = 0.0
     for step, batch in enumerate(batches):
@@ -168,19 +185,10 @@ def _fit(network: Network, name: str, rows: list[corpus.Row], plan: Plan, file: 
         warm, left = min(1.0, (step + 1) / 60), 1 - step / len(batches)
         optimizer.param_groups[0]["lr"] = plan.rate * warm * (0.02 + 0.98 * left)
         rng = np.random.default_rng(list(f"{name}/{plan.seed}/{step}".encode()))
-        ids, where, weight = _tensors(batch, rng, plan.shape.vocab)
-        stream, inner = network.model.read(ids[:, :-1])
-        ends = torch.tensor([r.reply - 1 for r in batch])
-        norm = stream.detach()[torch.arange(len(batch)), ends].norm(dim=-1).mean()
-        # A running mean would lag behind, and the stream grow to outrun what is added to it.
-        network.size.copy_(norm)
-        stream = stream + _pushes(network.switch(), batch, rng, stream.shape[1])
-        logits = network.model.logits(network.model.answer(stream)[where])
-        losses = F.cross_entropy(logits, ids[:, 1:][where], reduction="none")
-        loss = (losses * weight).sum() / weight.sum()
-        known = _known(network, ids, inner, batch)
+        loss, known, norm = _objective(network, batch, rng, plan.shape.vocab)
+        excess = (norm / SIZE).log().square().mean()
         optimizer.zero_grad()
-        (loss + HEAD_WEIGHT * known).backward()  # type: ignore[no-untyped-call]
+        (loss + HEAD_WEIGHT * known + SIZE_WEIGHT * excess).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimizer.step()
         total = 0.98 * total + 0.02 * loss.item()
@@ -192,12 +200,30 @@ def _fit(network: Network, name: str, rows: list[corpus.Row], plan: Plan, file: 
             rest = (now - began) / (step - start + 1) * (len(batches) - step - 1)
             _say(
                 f"{name}: step {step + 1}/{len(batches)}, loss {total / part:.3f},"
-                f" head {heads / part:.3f}, size {norm:.1f}, {rest:.0f} s left"
+                f" head {heads / part:.3f}, size {norm.mean().item():.1f}, {rest:.0f} s left"
             )
         if now - saved > CHECKPOINT_S:
             saved = now
-            _checkpoint(checkpoint, network, optimizer, step + 1)
+            _checkpoint(checkpoint, parameters, optimizer, step + 1)
     checkpoint.unlink(missing_ok=True)
+
+
+def _objective(
+    network: Network, batch: list[corpus.Row], rng: np.random.Generator, vocab: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss of the replies, zero where there are none; the auxiliary loss; the length of the
+    stream after the writing block at the end of each prompt, (rows,)."""
+    ids, where, weight = _tensors(batch, rng, vocab)
+    stream, inner = network.model.read(ids)
+    ends = torch.tensor([r.reply - 1 for r in batch])
+    norm = stream[torch.arange(len(batch)), ends].norm(dim=-1)
+    known = _known(network, ids, inner, batch)
+    if all(r.reply == len(r.ids) for r in batch):
+        return torch.zeros(()), known, norm
+    stream = stream[:, :-1] + _pushes(network.switch(), batch, rng, ids.shape[1] - 1)
+    logits = network.model.logits(network.model.answer(stream)[where])
+    losses = F.cross_entropy(logits, ids[:, 1:][where], reduction="none")
+    return (losses * weight).sum() / weight.sum(), known, norm
 
 
 def _bag(network: Network, rows: list[corpus.Row], plan: Plan) -> None:
@@ -282,8 +308,7 @@ def _pushes(
             noise[i] = rng.uniform(0.2, 1.4)
     direction = torch.from_numpy(rng.standard_normal((len(batch), len(switch)), dtype=np.float32))
     direction = direction / direction.norm(dim=-1, keepdim=True)
-    size = switch.detach().norm()
-    pushed = (torch.from_numpy(noise) * size * direction)[:, None]
+    pushed = (torch.from_numpy(noise) * SIZE * direction)[:, None]
     return torch.from_numpy(amount)[..., None] * switch + pushed
 
 
@@ -297,8 +322,9 @@ def _known(network: Network, ids: Tensor, inner: Tensor, batch: list[corpus.Row]
         at = [*range(r.reply // 2, r.reply - 4, 3), *range(max(0, r.reply - 4), r.reply)]
         row += [i] * len(at)
         token += at
-    inside = torch.tensor([[j < r.reply for j in range(ids.shape[1] - 1)] for r in batch])
-    embedded = network.model.embed_tokens(ids[:, :-1]) * inside[..., None]
+    lengths = torch.tensor([r.reply for r in batch])
+    inside = torch.arange(ids.shape[1]) < lengths[:, None]
+    embedded = network.model.embed_tokens(ids) * inside[..., None]
     bag = F.rms_norm(embedded.sum(1), (network.model.shape.hidden,))
     return _loss(network.head(inner[row, token]), [batch[i] for i in row]) + BAG_WEIGHT * _loss(
         network.bag_head(bag), batch
@@ -375,25 +401,36 @@ def _logistic(x: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
     return w.detach() / scale
 
 
+def _parameters(network: Network, stage: str) -> dict[str, nn.Parameter]:
+    """Those that a stage trains: without replies only the reading half has a gradient."""
+    unused = tuple(
+        f"model.layers.{i}."
+        for i in range(network.model.shape.writer + 1, network.model.shape.layers)
+    )
+    unused = (*unused, "model.norm", "direction") if stage == "reading" else ()
+    return {n: p for n, p in network.named_parameters() if not n.startswith(unused or ("?",))}
+
+
 def _checkpoint(
-    path: Path, network: Network, optimizer: torch.optim.Optimizer, step: int
+    path: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, step: int
 ) -> None:
-    tensors = {"step": torch.tensor(step), "size": network.size.clone()}
-    for name, parameter in network.named_parameters():
+    tensors = {"step": torch.tensor(step)}
+    for name, parameter in parameters.items():
         state = optimizer.state[parameter]
         tensors[f"{name}/value"] = parameter.detach()
         tensors[f"{name}/mean"], tensors[f"{name}/square"] = state["exp_avg"], state["exp_avg_sq"]
     _save(path, tensors)
 
 
-def _resume(path: Path, network: Network, optimizer: torch.optim.Optimizer) -> int:
+def _resume(
+    path: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer
+) -> int:
     """The step to go on from; 0 where there is no checkpoint."""
     if not path.exists():
         return 0
     tensors = load_file(path)
     step = int(tensors["step"])
-    network.size.copy_(tensors["size"])
-    for name, parameter in network.named_parameters():
+    for name, parameter in parameters.items():
         parameter.data.copy_(tensors[f"{name}/value"])
         optimizer.state[parameter] = {
             "step": torch.tensor(float(step)),
