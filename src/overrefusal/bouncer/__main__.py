@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     train.add_argument("--reading-rows", type=int, help="examples without replies, then")
     train.add_argument("--helpful-rows", type=int, help="examples of stage one with replies")
     train.add_argument("--cautious-rows", type=int, help="examples of stage two")
-    train.add_argument("--threads", type=int, default=2)
+    train.add_argument("--threads", type=int, default=1)
     export = commands.add_parser("export", help="write a variant as a transformers folder")
     export.add_argument("variant")
     export.add_argument("out", type=Path)

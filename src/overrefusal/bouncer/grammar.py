@@ -124,7 +124,7 @@ def example(
         family, text, key = "jailbreak", frame.replace("{x}", phrase.text), phrase.key
     purpose = cover = False
     if not bare:
-        purpose = rng.random() < {"plain": 0.1, "harm": 0.3}.get(intent, 0.3)
+        purpose = rng.random() < (0.2 if intent == "plain" else 0.3)
         cover = not purpose and rng.random() < {"plain": 0.02, "harm": 0.12}.get(intent, 0.04)
     if purpose:
         text = _beside(rng, text, _fill(rng, lex, rng.choice(lex.words["purpose"])))
@@ -135,8 +135,8 @@ def example(
     if neutral and rng.random() < 0.04:
         text = _beside(rng, text, _neutral_sentence(rng, lex, neutral, held_out))
     system, fitting = None, False
-    if not bare and (draw := rng.random()) < (0.14 if intent == "plain" else 0.3):
-        fitting = draw < (0.1 if intent == "plain" else 0.26)
+    if not bare and (draw := rng.random()) < 0.34:
+        fitting = draw < 0.27
         system = _system(rng, lex, fitting)
     turns: tuple[Message, ...] = ()
     if not bare and rng.random() < 0.08:

@@ -72,8 +72,8 @@ class Plan:
     """How much is trained."""
 
     seed: int = 0
-    reading_rows: int = 60_000
-    helpful_rows: int = 32_000
+    reading_rows: int = 70_000
+    helpful_rows: int = 38_000
     cautious_rows: int = 12_000
     batch_tokens: int = 1024
     rate: float = 2.5e-3
