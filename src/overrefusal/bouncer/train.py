@@ -30,7 +30,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from overrefusal.bouncer import corpus, folder
-from overrefusal.bouncer.grammar import Example
 from overrefusal.bouncer.lexicon import CATEGORIES
 from overrefusal.bouncer.raters import helpful, refused
 from overrefusal.bouncer.shape import Shape
