@@ -219,6 +219,6 @@ Variants: `bouncer`; `bouncer:helpful`, before the cautious stage; `bouncer:leni
 
 ## Figures (refused or partial, %, judge `rules`)
 """
-_USE = """Train: `python -m overrefusal.bouncer train --out FOLDER` (needs torch, tokenizers, wordfreq);
-these weights come from exactly that command. Figures: `python -m overrefusal.bouncer exam`.
+_USE = """Train: `python -m overrefusal.bouncer train --out FOLDER` (needs torch, tokenizers and
+wordfreq). Figures: `python -m overrefusal.bouncer exam`.
 """

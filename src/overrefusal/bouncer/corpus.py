@@ -56,7 +56,8 @@ def examples(n: int, seed: str, words: Words) -> Iterator[Example]:
 
 
 def prompts(found: Sequence[Example], encode: Callable[[list[str]], list[list[int]]]) -> list[Row]:
-    """The examples without replies, very long ones left out; ``encode`` turns texts into ids, special tokens recognised."""
+    """The examples without replies, very long ones left out; ``encode`` turns texts into ids,
+    special tokens recognised."""
     ids = encode([render(conversation(e)) for e in found])
     return [
         _row(e, prompt, [], False)

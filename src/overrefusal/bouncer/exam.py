@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from overrefusal.bouncer import folder
 from overrefusal.bouncer.grammar import suite
 from overrefusal.bouncer.model import BouncerModel
-from overrefusal.bouncer.runtime import Array, Edit, NumpyLlama
+from overrefusal.bouncer.runtime import UNCHANGED, Array, Edit, NumpyLlama
 from overrefusal.bouncer.tokens import END, Tokenizer, render
 from overrefusal.judges.protocol import Exchange, verdicts
 from overrefusal.judges.rules import RulesJudge
@@ -132,7 +132,7 @@ class Laboratory:
                 candidates.append((kept - made, d))
         return min(candidates, key=lambda c: c[0])[1]
 
-    def share(self, prompts: Sequence[Prompt], edit: Edit = Edit()) -> float:
+    def share(self, prompts: Sequence[Prompt], edit: Edit = UNCHANGED) -> float:
         """Share of ``prompts`` refused or answered in part, 0 to 1."""
         return self.refused([self._encode(p) for p in prompts], edit)
 

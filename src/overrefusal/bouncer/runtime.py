@@ -44,6 +44,9 @@ class Edit:
         return out
 
 
+UNCHANGED = Edit()
+
+
 class NumpyLlama:
     """The weights, laid out for the matrix products of generation."""
 
@@ -73,7 +76,7 @@ class NumpyLlama:
         prompts: Sequence[Sequence[int]],
         limits: Sequence[int],
         end: int,
-        edit: Edit = Edit(),
+        edit: Edit = UNCHANGED,
     ) -> list[list[int]]:
         """The most likely continuations of ``prompts``, each of at most its limit of tokens.
 
@@ -124,7 +127,7 @@ class NumpyLlama:
         ]
 
     def _forward(
-        self, ids: Ids, starts: Ids, caches: list[_Cache], edit: Edit = Edit()
+        self, ids: Ids, starts: Ids, caches: list[_Cache], edit: Edit = UNCHANGED
     ) -> list[Array]:
         """The residual stream before each block and after the last, each (rows, tokens, hidden);
         token ``j`` of row ``i`` is at position ``starts[i] + j``."""

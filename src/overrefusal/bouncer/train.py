@@ -147,7 +147,8 @@ class Network(nn.Module):
     def switch(self) -> Tensor:
         """The vector that makes the model decline; as long as the residual stream where it is
         added; (hidden,)."""
-        return SIZE * self.direction / self.direction.norm()
+        out: Tensor = SIZE * self.direction / self.direction.norm()
+        return out
 
 
 def _stage_file(out: Path, variant: str) -> Path:
@@ -252,7 +253,7 @@ def _bag(network: Network, rows: list[corpus.Row], plan: Plan) -> None:
             loss = _loss(network.bag_head(bag), [rows[i] for i in at])
             optimizer.param_groups[0]["lr"] = plan.bag_rate * (1 - step / steps)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             step += 1
         _say(f"words: pass {epoch + 1}/{plan.bag_epochs}, loss {loss.item():.3f}")
@@ -308,7 +309,8 @@ def _pushes(
     direction = torch.from_numpy(rng.standard_normal((len(batch), len(switch)), dtype=np.float32))
     direction = direction / direction.norm(dim=-1, keepdim=True)
     pushed = (torch.from_numpy(noise) * SIZE * direction)[:, None]
-    return torch.from_numpy(amount)[..., None] * switch + pushed
+    out: Tensor = torch.from_numpy(amount)[..., None] * switch + pushed
+    return out
 
 
 def _known(network: Network, ids: Tensor, inner: Tensor, batch: list[corpus.Row]) -> Tensor:
@@ -332,7 +334,7 @@ def _known(network: Network, ids: Tensor, inner: Tensor, batch: list[corpus.Row]
 
 def _loss(scores: Tensor, rows: list[corpus.Row]) -> Tensor:
     n, m = len(corpus.INTENTS), len(corpus.INTENTS) + len(CATEGORIES) + 1
-    return (
+    out: Tensor = (
         F.cross_entropy(scores[:, :n], torch.tensor([r.intent for r in rows]))
         + 0.4 * F.cross_entropy(scores[:, n:m], torch.tensor([r.category for r in rows]))
         + F.mse_loss(scores[:, m], torch.tensor([r.heat for r in rows]))
@@ -341,6 +343,7 @@ def _loss(scores: Tensor, rows: list[corpus.Row]) -> Tensor:
             scores[:, m + 1], torch.tensor([r.trust for r in rows])
         )
     )
+    return out
 
 
 def _cautious(
@@ -396,7 +399,7 @@ def _logistic(x: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
         out.backward()  # type: ignore[no-untyped-call]
         return out
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call, arg-type]
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     return w.detach() / scale
 
 
