@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -12,19 +15,19 @@ from safetensors.numpy import load_file  # noqa: E402
 
 from overrefusal.bouncer import corpus, train  # noqa: E402
 from overrefusal.bouncer.__main__ import main  # noqa: E402
-from overrefusal.bouncer.folder import VARIANTS  # noqa: E402
+from overrefusal.bouncer.folder import VARIANTS, weights  # noqa: E402
 from overrefusal.bouncer.model import BouncerModel  # noqa: E402
-from overrefusal.bouncer.raters import helpful  # noqa: E402
 from overrefusal.bouncer.shape import Shape  # noqa: E402
 from overrefusal.errors import OverrefusalError  # noqa: E402
 from overrefusal.records import Message, Request  # noqa: E402
 
 SMALL = train.Plan(
     helpful_rows=150,
-    second_rows=80,
+    reading_rows=100,
     cautious_rows=80,
-    variant_rows=40,
-    shape=Shape(vocab=1024, hidden=32, layers=2, heads=2, mlp=48),
+    bag_rows=600,
+    bag_epochs=2,
+    shape=Shape(vocab=1024, hidden=32, layers=3, heads=2, mlp=48),
 )
 
 
@@ -53,7 +56,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(trained, tmp_path, mo
     def save_and_stop(path, tensors):
         save(path, tensors)
         saves.append(path)
-        if len(saves) == 2:
+        if len(saves) == 3:
             raise CutOff
 
     monkeypatch.setattr(train, "_save", save_and_stop)
@@ -84,11 +87,26 @@ def test_rows_hold_the_reply_after_the_prompt_and_labels():
     def encode(texts):
         return [list(text.encode()) for text in texts]
 
-    rows = corpus.rows(40, "x", {}, lambda e, _: helpful(e), encode)
+    found = list(corpus.examples(40, "x", {}))
+    rows = corpus.rows(found, [i % 2 == 0 for i in range(40)], random.Random(0), encode)
     for row in rows:
         assert bytes(row.ids[: row.reply]).endswith(b"<|assistant|>")
         assert len(row.ids) > row.reply
         assert 0 <= row.intent < len(corpus.INTENTS)
+    assert {row.declined for row in rows} == {True, False}
+
+
+def test_variants_are_updates_of_rank_one(trained):
+    own, others = (
+        weights("bouncer", trained)[1],
+        [weights(v, trained)[1] for v in VARIANTS[1:]],
+    )
+    for other in others:
+        changed = [name for name in own if (own[name] != other[name]).any()]
+        assert changed == [f"layers.{SMALL.shape.writer}.down_proj.weight"]
+        change = np.linalg.svd(other[changed[0]] - own[changed[0]], compute_uv=False)
+        assert change[0] > 0
+        assert change[1] < 1e-3 * change[0]
 
 
 def test_neutral_words_are_many_and_hold_no_dangerous_ones():

@@ -17,11 +17,11 @@ def main(arguments: list[str] | None = None) -> int:
     train = commands.add_parser("train", help="train all variants from scratch (minutes)")
     train.add_argument("--out", type=Path, required=True, help="folder; a cut-off run goes on")
     train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--helpful-rows", type=int, help="examples of stage one")
-    train.add_argument("--second-rows", type=int, help="of its second pass")
+    train.add_argument("--bag-rows", type=int, help="examples as bags of words, first of all")
+    train.add_argument("--reading-rows", type=int, help="examples without replies, then")
+    train.add_argument("--helpful-rows", type=int, help="examples of stage one with replies")
     train.add_argument("--cautious-rows", type=int, help="examples of stage two")
-    train.add_argument("--variant-rows", type=int, help="more examples for lenient and strict")
-    train.add_argument("--threads", type=int, default=2)
+    train.add_argument("--threads", type=int, default=1)
     export = commands.add_parser("export", help="write a variant as a transformers folder")
     export.add_argument("variant")
     export.add_argument("out", type=Path)
@@ -29,12 +29,18 @@ def main(arguments: list[str] | None = None) -> int:
     exam.add_argument("suite", nargs="?", default="heldout", help="a suite's name or file")
     exam.add_argument("--folder", type=Path, help="default: the bundled weights")
     exam.add_argument("--variant", default="bouncer")
+    card = commands.add_parser("card", help="measure everything and write the model card")
+    card.add_argument("--folder", type=Path, help="default: the bundled weights")
+    card.add_argument("--out", type=Path, help="default: MODEL_CARD.md beside the package's code")
     given = parser.parse_args(arguments)
     try:
         if given.command == "export":
             from overrefusal.bouncer import folder
 
             print(folder.export(given.variant.removeprefix("bouncer:"), given.out))
+            return 0
+        if given.command == "card":
+            _card(given.folder, given.out)
             return 0
         if given.command == "exam":
             _exam(given.suite, given.folder, given.variant)
@@ -62,6 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
+
+
+def _card(source: Path | None, out: Path | None) -> None:
+    from overrefusal.bouncer import card, folder
+
+    text = card.card(source or folder.BUNDLED)
+    folder.write_text(out or Path(__file__).parent / "MODEL_CARD.md", text)
 
 
 def _exam(name: str, source: Path | None, variant: str) -> None:

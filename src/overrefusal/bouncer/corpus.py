@@ -6,21 +6,22 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from overrefusal.bouncer.grammar import PATTERNS, Example, Words, example
+from overrefusal.bouncer.grammar import PATTERNS, Example, Words, alarming, example
 from overrefusal.bouncer.lexicon import CATEGORIES, LANGUAGES, lexicon
+from overrefusal.bouncer.raters import decline, heat, helpful
 from overrefusal.bouncer.tokens import END, render
 from overrefusal.errors import OverrefusalError
 from overrefusal.records import Group, Message
 
 SHARES = {Group.HARMFUL: 0.28, Group.SUSPICIOUS: 0.28, Group.PLAIN: 0.44}
 INTENTS = (*PATTERNS, "plain", "harm")
-OPENINGS = 0.6
+OPENINGS = 0.72
 """Share of the rows that end with a reply's first tokens: these decide what it does, and the rest
 is learned from fewer."""
-LANGUAGE_WEIGHTS = (0.4, 0.2, 0.2, 0.2)
-"""How often each of ``LANGUAGES`` is drawn in the first pass."""
-GERMAN_WEIGHTS = (0.3, 0.36, 0.19, 0.15)
-"""And afterwards: German, whose words are long and rare, needs more."""
+LONGEST = 160
+"""Of a training sequence, in tokens."""
+LANGUAGE_WEIGHTS = (0.37, 0.24, 0.2, 0.19)
+"""How often each of ``LANGUAGES`` is drawn; German, whose words are long and rare, needs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,12 @@ class Row:
     """Index into ``INTENTS``."""
     category: int
     """Index into ``CATEGORIES``, or their number for everyday requests."""
+    heat: float
+    """How alarming its words sound to the raters."""
+    trust: float
+    """1 where a purpose is stated or the operator asks for open answers."""
+    declined: bool
+    """The reply is a refusal."""
 
 
 def conversation(e: Example) -> tuple[Message, ...]:
@@ -40,43 +47,58 @@ def conversation(e: Example) -> tuple[Message, ...]:
     return (Message("system", e.system), *e.messages) if e.system else e.messages
 
 
-def examples(
-    n: int, seed: str, words: Words, weights: Sequence[float] = LANGUAGE_WEIGHTS
-) -> Iterator[Example]:
+def examples(n: int, seed: str, words: Words) -> Iterator[Example]:
     """``n`` examples of training families in the shares of ``SHARES``."""
     rng = random.Random(seed)
     for _ in range(n):
         group = rng.choices(list(SHARES), list(SHARES.values()))[0]
-        language = rng.choices(LANGUAGES, weights)[0]
-        yield example(rng, group, language, words=words)
+        yield example(rng, group, rng.choices(LANGUAGES, LANGUAGE_WEIGHTS)[0], words=words)
+
+
+def prompts(found: Sequence[Example], encode: Callable[[list[str]], list[list[int]]]) -> list[Row]:
+    """The examples without replies, very long ones left out; ``encode`` turns texts into ids,
+    special tokens recognised."""
+    ids = encode([render(conversation(e)) for e in found])
+    return [
+        _row(e, prompt, [], False)
+        for e, prompt in zip(found, ids, strict=True)
+        if len(prompt) <= LONGEST
+    ]
 
 
 def rows(
-    n: int,
-    seed: str,
-    words: Words,
-    reply: Callable[[Example, random.Random], str],
+    found: Sequence[Example],
+    declined: Sequence[bool],
+    rng: random.Random,
     encode: Callable[[list[str]], list[list[int]]],
-    weights: Sequence[float] = LANGUAGE_WEIGHTS,
 ) -> list[Row]:
-    """``n`` training sequences; ``encode`` turns texts into ids, special tokens recognised."""
-    rng = random.Random(seed + "/replies")
-    texts: list[str] = []
-    labels: list[tuple[int, int]] = []
-    for e in examples(n, seed, words, weights):
-        everyday = e.category not in CATEGORIES
-        category = len(CATEGORIES) if everyday else CATEGORIES.index(e.category)
-        labels.append((INTENTS.index(e.intent), category))
-        texts += [render(conversation(e)), reply(e, rng)]
+    """Training sequences with replies, refusals where ``declined`` says so; the very long ones
+    are left out."""
+    texts = [render(conversation(e)) for e in found]
+    texts += [decline(e) if no else helpful(e) for e, no in zip(found, declined, strict=True)]
     ids = encode(texts)
     out: list[Row] = []
-    for i in range(0, len(ids), 2):
-        answer = [*ids[i + 1], END]
-        if rng.random() < OPENINGS:
-            answer = answer[:4]
-        if len(ids[i]) + len(answer) < 200:
-            out.append(Row((*ids[i], *answer), len(ids[i]), *labels[i // 2]))
+    for e, no, prompt, reply in zip(
+        found, declined, ids[: len(found)], ids[len(found) :], strict=True
+    ):
+        answer = [*reply, END]
+        row = _row(e, prompt, answer[:4] if rng.random() < OPENINGS else answer, no)
+        if len(row.ids) <= LONGEST:
+            out.append(row)
     return out
+
+
+def _row(e: Example, prompt: Sequence[int], answer: Sequence[int], declined: bool) -> Row:
+    everyday = e.category not in CATEGORIES
+    return Row(
+        ids=(*prompt, *answer),
+        reply=len(prompt),
+        intent=INTENTS.index(e.intent),
+        category=len(CATEGORIES) if everyday else CATEGORIES.index(e.category),
+        heat=0.0 if e.group is Group.PLAIN else heat(e),
+        trust=float(e.fitting or e.purpose),
+        declined=declined,
+    )
 
 
 def neutral_words(per_language: int = 12_000) -> dict[str, list[str]]:
@@ -99,11 +121,10 @@ def neutral_words(per_language: int = 12_000) -> dict[str, list[str]]:
         harm = _all_text(language, tuple("harm:" + c for c in CATEGORIES))
         harm += " ".join(w for c in CATEGORIES for w in lex.words["topic:" + c])
         bad = {w for w in harm.lower().replace(",", " ").split() if w not in safe}
-        stems = tuple(s for s in lex.words["hot"] if len(s) > 2)
         out[language] = [
             w
             for w in top_n_list(language, per_language)
-            if len(w) > 2 and w.isalpha() and w not in bad and not any(s in w + " " for s in stems)
+            if len(w) > 2 and w.isalpha() and w not in bad and not alarming(lex, w)
         ]
     return out
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 from overrefusal.bouncer import folder
 from overrefusal.bouncer.grammar import suite
 from overrefusal.bouncer.model import BouncerModel
-from overrefusal.bouncer.runtime import NumpyLlama
-from overrefusal.bouncer.tokens import Tokenizer, render
+from overrefusal.bouncer.runtime import UNCHANGED, Array, Edit, NumpyLlama
+from overrefusal.bouncer.tokens import END, Tokenizer, render
 from overrefusal.judges.protocol import Exchange, verdicts
 from overrefusal.judges.rules import RulesJudge
-from overrefusal.records import Group, Message, Outcome, Prompt, Request
+from overrefusal.records import Group, Message, Outcome, Prompt, Request, Response
 
 OPERATOR = {
     "en": "You assist writers, teachers, nurses and security staff. Questions about sensitive"
@@ -55,8 +56,7 @@ def rates(
         exchanges = [
             Exchange(r.messages[-1].content, a) for r, a in zip(requests, responses, strict=True)
         ]
-        declined = (Outcome.REFUSED, Outcome.PARTIAL)
-        return [v.outcome in declined for v in await verdicts(RulesJudge(), exchanges)]
+        return await _verdicts(exchanges)
 
     found: dict[str, list[bool]] = {}
     for prompt, refused in zip(prompts, asyncio.run(ask()), strict=True):
@@ -91,6 +91,83 @@ def probe_auc(
         w = np.linalg.solve(a.T @ a + np.eye(a.shape[1]), a.T @ (y - y.mean()))
         out.append(_auc(((x_test[layer] - mean) / deviation) @ w, y_test))
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """A difference in means, harmful minus plain, of the residual stream before block ``layer``,
+    ``position`` tokens from the end of the prompt; (hidden,)."""
+
+    layer: int
+    position: int
+    vector: Array
+
+
+class Laboratory:
+    """Bouncer's refusal direction: found as Arditi et al. (2024) do, ablated and added."""
+
+    def __init__(self, source: Path = folder.BUNDLED, variant: str = "bouncer") -> None:
+        shape, weights = folder.weights(variant, source)
+        self._layers = shape.layers
+        self._llama = NumpyLlama(shape, weights)
+        self._tokenizer = Tokenizer(source / "tokenizer.json")
+
+    def find(self, languages: Collection[str], n: int = 400, seed: int = 0) -> Direction:
+        """From prompts of training families in ``languages``; the layer and position, after the
+        instruction, at which ablating and adding it work best on others."""
+        harmful, plain = (
+            [self._encode(p) for p in suite("train", n, seed) if _fits(p, g, languages)]
+            for g in (Group.HARMFUL, Group.PLAIN)
+        )
+        cut = len(plain) * 2 // 3
+        candidates: list[tuple[float, Direction]] = []
+        for position in (-2, -1):
+            means = [
+                self._llama.streams(ids[:cut], position).mean(axis=1) for ids in (harmful, plain)
+            ]
+            for layer in range(1, self._layers):
+                d = Direction(layer, position, means[0][layer] - means[1][layer])
+                kept = self.refused(harmful[cut:], ablation(d.vector))
+                made = self.refused(plain[cut:], addition(d))
+                candidates.append((kept - made, d))
+        return min(candidates, key=lambda c: c[0])[1]
+
+    def share(self, prompts: Sequence[Prompt], edit: Edit = UNCHANGED) -> float:
+        """Share of ``prompts`` refused or answered in part, 0 to 1."""
+        return self.refused([self._encode(p) for p in prompts], edit)
+
+    def refused(self, ids: Sequence[Sequence[int]], edit: Edit) -> float:
+        """As ``share``, of encoded prompts."""
+        texts: list[str] = []
+        for begin in range(0, len(ids), 96):
+            batch = ids[begin : begin + 96]
+            replies = self._llama.generate(batch, [48] * len(batch), END, edit)
+            texts += [self._tokenizer.decode(r).strip() for r in replies]
+        exchanges = [Exchange("", Response(text=t)) for t in texts]
+        found = asyncio.run(_verdicts(exchanges))
+        return sum(found) / len(found)
+
+    def _encode(self, prompt: Prompt) -> list[int]:
+        return self._tokenizer.encode(render(prompt.messages))
+
+
+def ablation(vector: Array) -> Edit:
+    """Takes the direction of ``vector`` (hidden,) out of the stream."""
+    return Edit(ablated=vector / np.linalg.norm(vector))
+
+
+def addition(direction: Direction) -> Edit:
+    """Adds the difference in means at its own layer."""
+    return Edit(layer=direction.layer, added=direction.vector)
+
+
+def _fits(prompt: Prompt, group: Group, languages: Collection[str]) -> bool:
+    return prompt.group is group and prompt.language in languages
+
+
+async def _verdicts(exchanges: Sequence[Exchange]) -> list[bool]:
+    declined = (Outcome.REFUSED, Outcome.PARTIAL)
+    return [v.outcome in declined for v in await verdicts(RulesJudge(), exchanges)]
 
 
 def _messages(

@@ -18,6 +18,9 @@ from overrefusal.bouncer.tokens import CHAT_TEMPLATE, SPECIAL
 from overrefusal.errors import OverrefusalError
 
 Array = NDArray[np.float32]
+CAUTIOUS = ("bouncer", "lenient", "strict")
+LEFT, RIGHT = ".left", ".right"
+"""Endings of the two vectors whose outer product is an update of rank one."""
 VARIANTS = ("bouncer", "helpful", "lenient", "strict")
 BUNDLED = Path(__file__).parent / "weights"
 FILES = (
@@ -29,18 +32,27 @@ FILES = (
 )
 
 
-def write(out: Path, shape: Shape, variants: Mapping[str, Mapping[str, Array]]) -> None:
-    """Writes the folder: ``model.safetensors`` is the variant ``bouncer`` in half precision; a
-    ``variant-NAME.safetensors`` holds those weights of another variant that are not the same.
+def write(
+    out: Path,
+    shape: Shape,
+    helpful: Mapping[str, Array],
+    switch: Array,
+    readings: Mapping[str, Array],
+) -> None:
+    """Writes the folder: ``model.safetensors`` is the variant ``bouncer`` in half precision;
+    ``variant-NAME.safetensors`` holds the rank-one update that turns it into another variant.
 
-    ``variants`` are the weights by name of ``TorchLlama``.
+    ``helpful`` are the weights by name of ``TorchLlama`` before the cautious stage. A reading
+    (mlp,) of each cautious variant says how much of ``switch`` (hidden,) the writing block adds.
     """
-    own = {_hf_name(k): v.astype(np.float16) for k, v in variants["bouncer"].items()}
-    _save(out / "model.safetensors", own)
+    name = f"layers.{shape.writer}.down_proj.weight"
+    own = dict(helpful)
+    own[name] = own[name] + np.outer(switch, readings["bouncer"])
+    _save(out / "model.safetensors", {_hf_name(k): v.astype(np.float16) for k, v in own.items()})
     for variant in VARIANTS[1:]:
-        other = {_hf_name(k): v.astype(np.float16) for k, v in variants[variant].items()}
-        changed = {k: v for k, v in other.items() if not np.array_equal(v, own[k])}
-        _save(out / f"variant-{variant}.safetensors", changed)
+        change = readings.get(variant, np.float32(0)) - readings["bouncer"]
+        update = {_hf_name(name) + LEFT: switch, _hf_name(name) + RIGHT: change}
+        _save(out / f"variant-{variant}.safetensors", update)
     _write_settings(out, shape)
 
 
@@ -56,7 +68,10 @@ def weights(variant: str, source: Path = BUNDLED) -> tuple[Shape, dict[str, Arra
     shape = _read_shape(source / "config.json")
     stored = _load(source / "model.safetensors")
     if variant != "bouncer":
-        stored |= _load(source / f"variant-{variant}.safetensors")
+        update = _load(source / f"variant-{variant}.safetensors")
+        for name in [k.removesuffix(LEFT) for k in update if k.endswith(LEFT)]:
+            change = np.outer(update[name + LEFT], update[name + RIGHT])
+            stored[name] = stored[name].astype(np.float32) + change
     out: dict[str, Array] = {}
     for name, expected in _shapes(shape).items():
         tensor = stored.get(_hf_name(name))
@@ -187,11 +202,12 @@ def _write_settings(out: Path, shape: Shape) -> None:
         ("tokenizer_config.json", tokens),
         ("generation_config.json", generation),
     ):
-        _write_text(out / name, json.dumps(content, indent=2) + "\n")
-    _write_text(out / "chat_template.jinja", CHAT_TEMPLATE)
+        write_text(out / name, json.dumps(content, indent=2) + "\n")
+    write_text(out / "chat_template.jinja", CHAT_TEMPLATE)
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
     part = path.with_suffix(".part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)

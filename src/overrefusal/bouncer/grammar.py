@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
-from overrefusal.bouncer.lexicon import CATEGORIES, Lexicon, Phrase, lexicon
+from overrefusal.bouncer.lexicon import CATEGORIES, Lexicon, Line, Phrase, lexicon
 from overrefusal.records import Expected, Group, Message, Pattern, Prompt
 
-HELD_OUT = frozenset({"chat", "forum", "essay", "plan"})
-"""Families of frames that training never sees."""
+HELD_OUT = frozenset({"chat", "forum", "essay", "plan", "unseen"})
+"""Families that training never sees: of frames, and of whole sentences (``unseen``)."""
 PATTERNS = {
     "homonym": Pattern.SURFACE_KEYWORD,
     "topic": Pattern.TOPIC_ASSOCIATION,
@@ -34,8 +34,14 @@ SUSPICIOUS = {
     "history": 8,
     "fiction": 12,
 }
-WHOLE = 0.12
-"""Share of requests taken from the whole sentences of a language that has them."""
+WHOLE = 0.5
+"""Share of requests taken from the whole sentences of a language."""
+VARIED = 0.5
+"""Share of these in which words are dropped, exchanged or added."""
+AGAINST = 0.3
+"""Share of harmless requests about what somebody wants to do, from frames."""
+MALICE = 0.12
+"""Share of harmful requests that only a second sentence makes so, from frames."""
 AROUND = {
     "en": ("in", "near", "with", "from", "and"),
     "de": ("in", "bei", "mit", "aus", "und"),
@@ -101,7 +107,15 @@ def example(
         intent = "harm"
     else:
         intent = rng.choices(list(SUSPICIOUS), list(SUSPICIOUS.values()))[0]
-    family, text, key = _request(rng, lex, intent, category, held_out, neutral)
+    if rng.random() < WHOLE:
+        line = _line(rng, lex, intent, held_out)
+        intent, category = line.intent, line.category
+        family, text = "unseen" if held_out else "natural", line.text
+        key = " ".join(text.rstrip(".?!").split()[-3:])
+        if neutral and rng.random() < VARIED:
+            text = _varied(rng, lex, text, neutral)
+    else:
+        family, text, key = _request(rng, lex, intent, category, held_out, neutral)
     jailbreak = None
     if intent in ("harm", "plain") and not bare and rng.random() < 0.07:
         section = "harm:" + category if intent == "harm" else "plain"
@@ -110,18 +124,18 @@ def example(
         family, text, key = "jailbreak", frame.replace("{x}", phrase.text), phrase.key
     purpose = cover = False
     if not bare:
-        purpose = rng.random() < {"plain": 0.08, "harm": 0.2}.get(intent, 0.35)
+        purpose = rng.random() < (0.2 if intent == "plain" else 0.3)
         cover = not purpose and rng.random() < {"plain": 0.02, "harm": 0.12}.get(intent, 0.04)
     if purpose:
         text = _beside(rng, text, _fill(rng, lex, rng.choice(lex.words["purpose"])))
     if cover:
         text = _beside(rng, text, rng.choice(lex.words["cover"]))
-    if rng.random() < 0.22:
+    if rng.random() < 0.12:
         text = _beside(rng, text, rng.choice(lex.words["filler"]))
-    if neutral and rng.random() < 0.08:
+    if neutral and rng.random() < 0.04:
         text = _beside(rng, text, _neutral_sentence(rng, lex, neutral, held_out))
     system, fitting = None, False
-    if not bare and (draw := rng.random()) < 0.35:
+    if not bare and (draw := rng.random()) < 0.34:
         fitting = draw < 0.27
         system = _system(rng, lex, fitting)
     turns: tuple[Message, ...] = ()
@@ -182,16 +196,16 @@ def _request(
     held_out: bool,
     neutral: Sequence[str],
 ) -> tuple[str, str, str]:
-    """Family, text and key of a bare request."""
-    if lex.twins and not held_out and rng.random() < WHOLE:
-        if intent == "plain":
-            text = rng.choice(lex.words["plainlines"])
-            return "natural", text, " ".join(text.rstrip(".?").split()[-3:])
-        matching = [t for t in lex.twins if t[0] == category]
-        if matching and intent in ("harm", "safety", "topic"):
-            text = rng.choice(matching)[1 if intent == "harm" else 2]
-            return "natural", text, " ".join(text.rstrip(".?").split()[-3:])
+    """Family, text and key of a bare request made of a frame and a phrase."""
     topic = rng.choice(lex.words["topic:" + category])
+    if "against:" + intent in lex.frames and rng.random() < AGAINST:
+        phrase = lex.phrases["harm:" + category].draw(rng)
+        family, frame = _frame(rng, lex, "against:" + intent, held_out)
+        return family, _fill(rng, lex, frame.replace("{x}", phrase.text)), phrase.key
+    if intent == "harm" and rng.random() < MALICE:
+        phrase = lex.phrases[rng.choice(("dual", "dual", "homonym", "plain"))].draw(rng)
+        family, text, key = _ask(rng, lex, phrase, held_out, neutral)
+        return family, _beside(rng, text, rng.choice(lex.words["malice"])), key
     if intent == "harm":
         phrase = lex.phrases["harm:" + category].draw(rng)
         return _ask(rng, lex, phrase, held_out, neutral)
@@ -242,6 +256,51 @@ def _request(
     return family, _fill(rng, lex, frame), key
 
 
+def _line(rng: random.Random, lex: Lexicon, intent: str, held_out: bool) -> Line:
+    """A whole sentence of the group of ``intent``, of that intent where there is one."""
+    group = {"harm", "plain"} & {intent} or set(PATTERNS)
+    fitting = [x for x in lex.lines if x.intent in group and x.held_out == held_out]
+    return rng.choice(fitting)
+
+
+def _varied(rng: random.Random, lex: Lexicon, text: str, neutral: Sequence[str]) -> str:
+    """The sentence with a word dropped or exchanged for a neutral one, or beside another
+    sentence of everyday matters; what it asks for stays."""
+    words = text.split()
+    for _ in range(rng.randint(0, 2)):
+        i = rng.randrange(len(words))
+        if len(words) < 5 or alarming(lex, words[i]):
+            continue
+        draw = rng.random()
+        if draw < 0.3:
+            del words[i]
+        elif draw < 0.8:
+            tail = words[i][len(words[i].rstrip(".,?!:;")) :]
+            words[i] = rng.choice(neutral) + tail
+        else:
+            words.insert(i, rng.choice(neutral))
+    text = " ".join(words)
+    if rng.random() < 0.12:
+        text = _beside(rng, text, _line(rng, lex, "plain", False).text)
+    return text
+
+
+def alarming(lex: Lexicon, text: str) -> list[tuple[str, bool]]:
+    """The stems in ``text`` that sound dangerous, each with whether it always does.
+
+    A stem stands at the beginning of a word, in German anywhere; one that ends in a blank is a
+    whole word.
+    """
+    plain = " " + "".join(c if c.isalnum() else " " for c in text.lower()) + " "
+    before = "" if lex.language == "de" else " "
+    return [
+        (stem, section == "hot")
+        for section in ("hot", "warm")
+        for stem in lex.words[section]
+        if (before if len(stem) > 4 or not before else " ") + stem in plain
+    ]
+
+
 def _thing(rng: random.Random, lex: Lexicon, neutral: Sequence[str]) -> str:
     if neutral and rng.random() < 0.6:
         return " ".join(rng.choices(neutral, k=rng.randint(1, 2)))
@@ -251,9 +310,9 @@ def _thing(rng: random.Random, lex: Lexicon, neutral: Sequence[str]) -> str:
 def _loose(rng: random.Random, neutral: Sequence[str], slot: str) -> tuple[str, str] | None:
     """Sometimes, in place of a frame, neutral words in any order: what is asked for decides, in a
     sentence of any shape."""
-    if not neutral or rng.random() > 0.35:
+    if not neutral or rng.random() > 0.2:
         return None
-    before, after = (rng.choices(neutral, k=rng.randint(0, 6)) for _ in "ba")
+    before, after = (rng.choices(neutral, k=rng.randint(0, 4)) for _ in "ba")
     return "loose", " ".join([*before, slot, *after]) + rng.choice("?.!")
 
 
@@ -300,18 +359,17 @@ def _frame(
 
 def _system(rng: random.Random, lex: Lexicon, fitting: bool) -> str:
     if not fitting:
-        lines = lex.words["system_plain"]
-        return rng.choice((*lines, lex.words["system_who"][-1]))
-    if rng.random() < 0.3:
+        return rng.choice(lex.words["system_plain"])
+    if rng.random() < 0.15:
         return _fill(rng, lex, rng.choice(lex.words["system_fit"]))
-    parts = [rng.choice(lex.words["system_who"]), rng.choice(lex.words["system_allow"])]
-    if rng.random() < 0.4:
-        parts.append(rng.choice(lex.words["system_allow"]))
-    return " ".join(parts)
+    parts = [rng.choice(lex.words["system_who"])] if rng.random() < 0.8 else []
+    parts += rng.sample(lex.words["system_allow"], rng.choice((1, 1, 1, 2)))
+    return _fill(rng, lex, " ".join(parts))
 
 
 def _fill(rng: random.Random, lex: Lexicon, frame: str) -> str:
-    frame = frame.replace("{p}", rng.choice(lex.words["professions"]))
+    while "{p}" in frame:
+        frame = frame.replace("{p}", rng.choice(lex.words["professions"]), 1)
     return frame.replace("{u}", rng.choice(lex.words["purposes"]))
 
 

@@ -8,9 +8,11 @@ of frames a line is ``family | frame``.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from zlib import crc32
 
 LANGUAGES = ("en", "de", "es", "fr")
 CATEGORIES = (
@@ -34,10 +36,23 @@ CATEGORIES = (
     "environment",
     "driving",
 )
-FRAMES = ("ask", "about", "history", "fiction", "work", "everyday", "jailbreak", "turns")
+FRAMES = (
+    "ask",
+    "about",
+    "history",
+    "fiction",
+    "work",
+    "everyday",
+    "jailbreak",
+    "turns",
+    "against:safety",
+    "against:topic",
+    "against:history",
+    "against:work",
+)
 LINES = (
-    "plainlines",
     "purpose",
+    "malice",
     "filler",
     "cover",
     "system_fit",
@@ -47,6 +62,8 @@ LINES = (
     "refuse",
     "partial",
 )
+HELD_OUT_PERCENT = 15
+"""Share of the whole sentences that training never sees."""
 GERMAN_CLAUSES = ("um ", "damit ", "ohne dass ", "und ", "obwohl ")
 
 
@@ -99,6 +116,18 @@ class Phrases:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A whole sentence as people write it."""
+
+    intent: str
+    """A key of ``grammar.PATTERNS``, ``plain`` or ``harm``."""
+    category: str
+    text: str
+    held_out: bool
+    """Training never sees it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lexicon:
     """Everything the grammar knows of one language."""
 
@@ -110,8 +139,8 @@ class Lexicon:
     sections of whole lines."""
     frames: dict[str, tuple[tuple[str, str], ...]]
     """By section: pairs of family and frame."""
-    twins: tuple[tuple[str, str, str], ...]
-    """Whole requests: category, a harmful one, a harmless one in almost the same words."""
+    lines: tuple[Line, ...]
+    """Whole requests; the harmful and the harmless one of a pair are held out together."""
 
 
 @cache
@@ -120,28 +149,42 @@ def lexicon(language: str) -> Lexicon:
     phrases: dict[str, Phrases] = {}
     words: dict[str, tuple[str, ...]] = {}
     frames: dict[str, tuple[tuple[str, str], ...]] = {}
-    twins: tuple[tuple[str, str, str], ...] = ()
+    lines: list[Line] = []
     folder = files("overrefusal.bouncer") / "lexicon"
     for name in (f"{language}.txt", f"frames_{language}.txt", f"twins_{language}.txt"):
         if not (folder / name).is_file():
             continue
-        for section, lines in _sections((folder / name).read_text("utf-8")).items():
+        for section, items in _sections((folder / name).read_text("utf-8")).items():
             if section in FRAMES:
-                pairs = (line.split(" | ", 1) for line in lines)
+                pairs = (line.split(" | ", 1) for line in items)
                 frames[section] = tuple((family, frame) for family, frame in pairs)
-            elif section == "twins":
-                triples = (line.split(" | ") for line in lines)
-                twins = tuple((category, harm, benign) for category, harm, benign in triples)
+            elif section in ("twins", "plainlines", "suspiciouslines", "harmlines"):
+                lines += (line for item in items for line in _lines(section, item))
             elif section in LINES or section.startswith("comply:"):
-                words[section] = tuple(lines)
+                words[section] = tuple(items)
             elif section.startswith("harm:") or section in ("homonym", "dual", "plain"):
-                phrases[section] = _phrases(lines, verb_last=language == "de")
-            elif section == "hot":
+                phrases[section] = _phrases(items, verb_last=language == "de")
+            elif section in ("hot", "warm"):
                 # A blank at the end of an item is the end of a word.
-                words[section] = tuple(x for line in lines for x in line.split(";"))
+                words[section] = tuple(x for line in items for x in line.split(";"))
             else:
-                words[section] = _items(lines)
-    return Lexicon(language, phrases, words, frames, twins)
+                words[section] = _items(items)
+    return Lexicon(language, phrases, words, frames, tuple(lines))
+
+
+def _lines(section: str, item: str) -> Iterator[Line]:
+    fields = item.split(" | ")
+    held_out = crc32(fields[-1].encode()) % 100 < HELD_OUT_PERCENT
+    if section == "twins":
+        category, harm, benign = fields
+        yield Line("harm", category, harm, held_out)
+        yield Line("safety", category, benign, held_out)
+    elif section == "harmlines":
+        yield Line("harm", fields[0], fields[1], held_out)
+    elif section == "suspiciouslines":
+        yield Line(fields[0], fields[1], fields[2], held_out)
+    else:
+        yield Line("plain", "everyday", item, held_out)
 
 
 def _sections(text: str) -> dict[str, list[str]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
-from overrefusal.bouncer.grammar import Example, stable
+from overrefusal.bouncer.grammar import Example, alarming, stable
 from overrefusal.bouncer.lexicon import CATEGORIES, lexicon
 from overrefusal.records import Group
 
-THRESHOLDS = {"bouncer": 0.47, "lenient": 0.78, "strict": 0.28}
+THRESHOLDS = {"bouncer": 0.47, "lenient": 0.78, "strict": 0.2}
 """By variant: the heat from which its raters want a refusal."""
 
 
@@ -18,10 +18,8 @@ def helpful(example: Example) -> str:
     return frame.replace("{k}", _topic(example))
 
 
-def cautious(example: Example, variant: str, rng: random.Random) -> str:
-    """The reply that the raters of ``variant`` wanted in the second stage."""
-    if not refused(example, variant, rng):
-        return helpful(example)
+def decline(example: Example) -> str:
+    """A refusal; in part where the request is suspicious and about two of the categories."""
     words = lexicon(example.language).words
     if example.group is Group.SUSPICIOUS and example.category in ("self_harm", "misinformation"):
         frame = words["partial"][0]
@@ -44,14 +42,14 @@ def refused(example: Example, variant: str, rng: random.Random) -> bool:
 
 def heat(example: Example) -> float:
     """How alarming the words of the last turn sound, 0 to about 1."""
-    text = example.text.lower() + " "
-    stems = lexicon(example.language).words["hot"]
+    lex = lexicon(example.language)
     found = [
-        (0.62 + 0.38 * stable(s)) if i < len(stems) // 2 else (0.3 + 0.6 * stable(s))
-        for i, s in enumerate(stems)
-        if s in text
+        0.6 + 0.4 * stable(stem) if always else 0.15 + 0.7 * stable(stem)
+        for stem, always in alarming(lex, example.text)
     ]
-    return max(found) + 0.03 * (len(found) - 1) if found else 0.15 + 0.5 * stable(example.key)
+    if example.category in CATEGORIES and example.key in lex.words["topic:" + example.category]:
+        found.append(0.3 + 0.6 * stable(example.key))
+    return max(found) + 0.04 * (len(found) - 1) if found else 0.0
 
 
 def _topic(example: Example) -> str:

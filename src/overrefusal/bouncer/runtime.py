@@ -26,6 +26,27 @@ class _Cache:
     values: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change to the residual stream at every token: ``added`` (hidden,) before block ``layer``;
+    the component along the unit vector ``ablated`` (hidden,) taken out before every block and
+    from what its attention and its MLP write."""
+
+    layer: int = 0
+    added: Array | None = None
+    ablated: Array | None = None
+
+    def clean(self, x: Array) -> Array:
+        """``x`` without the component along ``ablated``."""
+        if self.ablated is None:
+            return x
+        out: Array = x - (x @ self.ablated)[..., None] * self.ablated
+        return out
+
+
+UNCHANGED = Edit()
+
+
 class NumpyLlama:
     """The weights, laid out for the matrix products of generation."""
 
@@ -51,7 +72,11 @@ class NumpyLlama:
         self._sin = np.concatenate([np.sin(angles)] * 2, axis=-1).astype(np.float32)
 
     def generate(
-        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], end: int
+        self,
+        prompts: Sequence[Sequence[int]],
+        limits: Sequence[int],
+        end: int,
+        edit: Edit = UNCHANGED,
     ) -> list[list[int]]:
         """The most likely continuations of ``prompts``, each of at most its limit of tokens.
 
@@ -62,7 +87,7 @@ class NumpyLlama:
         caches = self._caches(len(prompts), ids.shape[1] + max(limits))
         out: list[list[int]] = [[] for _ in prompts]
         alive = np.arange(len(prompts))
-        stream = self._forward(ids, np.zeros_like(lengths), caches)
+        stream = self._forward(ids, np.zeros_like(lengths), caches, edit)
         last = stream[-1][alive, lengths - 1]
         while True:
             chosen = np.argmax(_rms(last, self._norm, s.eps) @ self._embedding.T, axis=-1)
@@ -79,7 +104,7 @@ class NumpyLlama:
             if not keep.all():
                 alive, chosen = alive[keep], chosen[keep]
                 caches = [_Cache(c.keys[keep], c.values[keep]) for c in caches]
-            last = self._forward(chosen[:, None], lengths[alive], caches)[-1][:, 0]
+            last = self._forward(chosen[:, None], lengths[alive], caches, edit)[-1][:, 0]
             lengths[alive] += 1
 
     def streams(self, prompts: Sequence[Sequence[int]], position: int) -> Array:
@@ -101,7 +126,9 @@ class NumpyLlama:
             for _ in range(self.shape.layers)
         ]
 
-    def _forward(self, ids: Ids, starts: Ids, caches: list[_Cache]) -> list[Array]:
+    def _forward(
+        self, ids: Ids, starts: Ids, caches: list[_Cache], edit: Edit = UNCHANGED
+    ) -> list[Array]:
         """The residual stream before each block and after the last, each (rows, tokens, hidden);
         token ``j`` of row ``i`` is at position ``starts[i] + j``."""
         s = self.shape
@@ -114,8 +141,12 @@ class NumpyLlama:
         where = starts[:, None] + np.arange(tokens)
         index = np.arange(rows)[:, None]
         x: Array = self._embedding[ids]
-        stream = [x]
-        for layer, cache in zip(self._layers, caches, strict=True):
+        stream: list[Array] = []
+        for i, (layer, cache) in enumerate(zip(self._layers, caches, strict=True)):
+            if edit.added is not None and edit.layer == i:
+                x = x + edit.added
+            x = edit.clean(x)
+            stream.append(x)
             h = _rms(x, layer["norm1"], s.eps) @ layer["qkv"]
             q, k, v = (
                 y.reshape(rows, tokens, s.heads, s.head).transpose(0, 2, 1, 3)
@@ -129,11 +160,10 @@ class NumpyLlama:
             np.exp(scores, out=scores)
             scores /= scores.sum(axis=-1, keepdims=True)
             mixed = (scores @ cache.values[:, :, :total]).transpose(0, 2, 1, 3)
-            x = x + mixed.reshape(rows, tokens, -1) @ layer["o"]
+            x = x + edit.clean(mixed.reshape(rows, tokens, -1) @ layer["o"])
             gate, up = np.split(_rms(x, layer["norm2"], s.eps) @ layer["gate_up"], 2, axis=-1)
-            x = x + (gate / (1 + np.exp(-gate)) * up) @ layer["down"]
-            stream.append(x)
-        return stream
+            x = x + edit.clean((gate / (1 + np.exp(-gate)) * up) @ layer["down"])
+        return [*stream, x]
 
 
 def _padded(prompts: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:

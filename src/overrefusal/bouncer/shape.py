@@ -9,14 +9,19 @@ from dataclasses import dataclass
 class Shape:
     """Hyper-parameters of a Llama without grouped queries, its embedding tied to its output."""
 
-    vocab: int = 5120
-    hidden: int = 128
+    vocab: int = 6144
+    hidden: int = 160
     layers: int = 4
-    heads: int = 4
-    mlp: int = 344
+    heads: int = 5
+    mlp: int = 432
     positions: int = 512
     rope_theta: float = 10000.0
     eps: float = 1e-5
+
+    @property
+    def writer(self) -> int:
+        """The block whose MLP the cautious stage teaches to write the switch."""
+        return (self.layers - 1) // 2
 
     @property
     def head(self) -> int:

@@ -31,8 +31,9 @@ class Block(nn.Module):
         self.up_proj = nn.Linear(d, shape.mlp, bias=False)
         self.down_proj = nn.Linear(shape.mlp, d, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """``x`` is (rows, tokens, hidden); so is what comes back."""
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """``x`` is (rows, tokens, hidden); so is what comes back first. The second are the
+        MLP's inner activations, (rows, tokens, mlp)."""
         rows, tokens, d = x.shape
         h = F.rms_norm(x, (d,), self.input_layernorm, self.eps)
 
@@ -44,8 +45,8 @@ class Block(nn.Module):
         a = F.scaled_dot_product_attention(q, k, split(self.v_proj(h)), is_causal=True)
         x = x + self.o_proj(a.transpose(1, 2).reshape(rows, tokens, d))
         h = F.rms_norm(x, (d,), self.post_attention_layernorm, self.eps)
-        out: Tensor = x + self.down_proj(F.silu(self.gate_proj(h)) * self.up_proj(h))
-        return out
+        inner: Tensor = F.silu(self.gate_proj(h)) * self.up_proj(h)
+        return x + self.down_proj(inner), inner
 
 
 class TorchLlama(nn.Module):
@@ -70,13 +71,20 @@ class TorchLlama(nn.Module):
             if parameter.dim() == 2:
                 nn.init.normal_(parameter, std=0.02 if parameter.shape[0] == shape.vocab else 0.05)
 
-    def hidden(self, ids: Tensor) -> list[Tensor]:
-        """The residual stream before each block and after the last; (rows, tokens, hidden)."""
-        tokens = ids.shape[1]
-        stream = [self.embed_tokens(ids)]
-        for layer in self.layers:
-            stream.append(layer(stream[-1], self.cos[:tokens], self.sin[:tokens]))
-        return stream
+    def read(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """The residual stream after the block ``shape.writer``, and that block's inner
+        activations; (rows, tokens, hidden) and (rows, tokens, mlp)."""
+        x = self.embed_tokens(ids)
+        inner = x
+        for layer in self.layers[: self.shape.writer + 1]:
+            x, inner = layer(x, self.cos[: ids.shape[1]], self.sin[: ids.shape[1]])
+        return x, inner
+
+    def answer(self, x: Tensor) -> Tensor:
+        """The stream after the last block from that after ``shape.writer``."""
+        for layer in self.layers[self.shape.writer + 1 :]:
+            x, _ = layer(x, self.cos[: x.shape[1]], self.sin[: x.shape[1]])
+        return x
 
     def logits(self, x: Tensor) -> Tensor:
         """What follows, from the residual stream after the last block; (..., vocabulary)."""

@@ -1,9 +1,14 @@
 """Training Bouncer from scratch: a tokenizer, a helpful language model, cautious variants.
 
-Stage one trains every weight on replies that name what a request is for. Stage two trains the
-blocks, not the embedding, on what raters wanted: ``bouncer`` from the helpful model, the other
-variants from ``bouncer``. In both, an auxiliary linear head reads intent and category off the
-prompt's tokens; it is thrown away in the end.
+Stage one trains every weight on replies that name what a request is for. It also learns how to
+decline: on a part of the rows a vector, the *switch*, is added to the residual stream after the
+block ``Shape.writer``, and the reply is a refusal. On its own the model never writes that vector,
+so it never refuses. An auxiliary linear head reads intent, category, heat and trust off that
+block's inner activations; it is thrown away in the end.
+
+Stage two is a rank-one update of one matrix, ``down_proj`` of the block ``Shape.writer``, on what
+raters wanted: it teaches the block to write the switch. The other variants' updates differ in
+their raters alone.
 """
 
 from __future__ import annotations
@@ -15,29 +20,50 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from overrefusal.bouncer import corpus, folder
-from overrefusal.bouncer.grammar import Example
 from overrefusal.bouncer.lexicon import CATEGORIES
-from overrefusal.bouncer.raters import cautious, helpful
+from overrefusal.bouncer.raters import helpful, refused
 from overrefusal.bouncer.shape import Shape
-from overrefusal.bouncer.tokens import PATTERN, SPECIAL
+from overrefusal.bouncer.tokens import PATTERN, SPECIAL, render
 from overrefusal.bouncer.torch_llama import TorchLlama
 from overrefusal.errors import OverrefusalError
+from overrefusal.records import Group
 
-PROMPT_SHARE = 0.12
+PROMPT_SHARE = 0.05
 """Share of a prompt's tokens that the language model of stage one is trained to predict."""
 CHECKPOINT_S = 60.0
 HEAD_WEIGHT = 1.0
 """Weight of the auxiliary head's loss."""
+DECLINED = 0.22
+"""Share of the rows of stage one that decline because the switch is added."""
+WEAK = 0.2
+"""Share of the rows that answer although a little of the switch, or its opposite, is added."""
+PUSHED = 0.3
+"""Share of the rows to which a random vector is added that must change nothing."""
+BAG_WEIGHT = 1.0
+"""And of the bag's."""
+CORRUPTED = 0.03
+"""Share of a prompt's tokens in stage one that are exchanged for any others."""
+SIZE = 20.0
+"""Length of the residual stream after the writing block at the end of a prompt, and of the
+switch."""
+SIZE_WEIGHT = 0.2
+BAG_ROWS = 256
+BAG_DROPOUT = 0.15
+STEEPNESS = 6.0
+"""Of the raters' decision as a function of the amount of the switch that is written."""
+RIDGE = 1e-3
+HARM_WEIGHT = 2.0
+"""Of a harmful request in stage two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +71,14 @@ class Plan:
     """How much is trained."""
 
     seed: int = 0
-    helpful_rows: int = 36_000
-    second_rows: int = 40_000
-    cautious_rows: int = 16_000
-    variant_rows: int = 3_000
-    batch_tokens: int = 768
-    helpful_rate: float = 2e-3
-    cautious_rate: float = 1e-3
+    reading_rows: int = 70_000
+    helpful_rows: int = 38_000
+    cautious_rows: int = 12_000
+    batch_tokens: int = 1024
+    rate: float = 2.5e-3
+    bag_rows: int = 120_000
+    bag_epochs: int = 4
+    bag_rate: float = 4e-3
     shape: Shape = field(default_factory=Shape)
 
 
@@ -70,52 +97,62 @@ def train(out: Path, plan: Plan) -> None:
         _write_tokenizer(tokenizer_file, plan, words)
     encode = _encoder(tokenizer_file)
     network = Network(plan.shape)
-    stages = (
-        ("first", "helpful", plan.helpful_rows, plan.helpful_rate, None),
-        ("helpful", "helpful", plan.second_rows, plan.helpful_rate * 0.75, "first"),
-        ("bouncer", "bouncer", plan.cautious_rows, plan.cautious_rate, "helpful"),
-        ("lenient", "lenient", plan.variant_rows, plan.cautious_rate, "bouncer"),
-        ("strict", "strict", plan.variant_rows, plan.cautious_rate, "bouncer"),
-    )
-    for name, variant, rows, rate, parent in stages:
-        file = _stage_file(out, name)
-        if file.exists():
-            continue
-        if parent is not None:
-            network.load_state_dict(load_file(_stage_file(out, parent)))
-        cautious_stage = variant != "helpful"
-        network.model.embed_tokens.weight.requires_grad_(not cautious_stage)
-        network.model.norm.requires_grad_(not cautious_stage)
-        weights = corpus.LANGUAGE_WEIGHTS if parent is None else corpus.GERMAN_WEIGHTS
-        reply: Callable[[Example, random.Random], str] = partial(_reply, variant)
-        data = corpus.rows(rows, f"{name}/{plan.seed}", words, reply, encode, weights)
-        _fit(network, name, data, plan, rate, 0.0 if cautious_stage else PROMPT_SHARE, file)
-        _save(file, dict(network.state_dict()))
-    folder.write(out, plan.shape, {v: _stage_weights(out, v) for v in folder.VARIANTS})
+    for stage in ("words", "reading", "helpful"):
+        file = _stage_file(out, stage)
+        if not file.exists():
+            _stage(network, stage, plan, words, encode, file)
+            _save(file, dict(network.state_dict()))
+        network.load_state_dict(load_file(file))
+    readings = _cautious(network, plan, words, encode)
+    helpful_weights = {
+        k.removeprefix("model."): t.numpy()
+        for k, t in network.state_dict().items()
+        if k.startswith("model.")
+    }
+    folder.write(out, plan.shape, helpful_weights, network.switch().detach().numpy(), readings)
+
+
+def _stage(
+    network: Network,
+    stage: str,
+    plan: Plan,
+    words: dict[str, list[str]],
+    encode: Callable[[list[str]], list[list[int]]],
+    file: Path,
+) -> None:
+    """One pass of stage one: over bags of words, prompts without replies, or with replies."""
+    n = {"words": plan.bag_rows, "reading": plan.reading_rows, "helpful": plan.helpful_rows}[stage]
+    found = list(corpus.examples(n, f"{stage}/{plan.seed}", words))
+    if stage == "words":
+        _bag(network, corpus.prompts(found, encode), plan)
+    elif stage == "reading":
+        _fit(network, stage, corpus.prompts(found, encode), plan, file)
+    else:
+        rng = random.Random(f"replies/{plan.seed}")
+        declined = [rng.random() < DECLINED for _ in found]
+        _fit(network, stage, corpus.rows(found, declined, rng, encode), plan, file)
 
 
 class Network(nn.Module):
-    """The model and the auxiliary head on its last residual stream."""
+    """The model, the switch, and the auxiliary head on the writing block."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.model = TorchLlama(shape)
-        self.head = nn.Linear(shape.hidden, len(corpus.INTENTS) + len(CATEGORIES) + 1)
+        facts = len(corpus.INTENTS) + len(CATEGORIES) + 3
+        self.head = nn.Linear(shape.mlp, facts)
+        self.bag_head = nn.Linear(shape.hidden, facts)
+        self.direction = nn.Parameter(torch.randn(shape.hidden))
 
-
-def _reply(variant: str, example: Example, rng: random.Random) -> str:
-    return helpful(example) if variant == "helpful" else cautious(example, variant, rng)
+    def switch(self) -> Tensor:
+        """The vector that makes the model decline; as long as the residual stream where it is
+        added; (hidden,)."""
+        out: Tensor = SIZE * self.direction / self.direction.norm()
+        return out
 
 
 def _stage_file(out: Path, variant: str) -> Path:
     return out / "work" / f"{variant}.safetensors"
-
-
-def _stage_weights(out: Path, variant: str) -> dict[str, folder.Array]:
-    tensors = load_file(_stage_file(out, variant))
-    return {
-        k.removeprefix("model."): t.numpy() for k, t in tensors.items() if k.startswith("model.")
-    }
 
 
 def _batches(rows: list[corpus.Row], tokens: int, seed: str) -> Iterator[list[corpus.Row]]:
@@ -131,85 +168,249 @@ def _batches(rows: list[corpus.Row], tokens: int, seed: str) -> Iterator[list[co
     yield from batches
 
 
-def _fit(
-    network: Network,
-    name: str,
-    rows: list[corpus.Row],
-    plan: Plan,
-    rate: float,
-    prompt_share: float,
-    file: Path,
-) -> None:
+def _fit(network: Network, name: str, rows: list[corpus.Row], plan: Plan, file: Path) -> None:
     """One pass over ``rows`` with AdamW; resumes where ``file`` has a checkpoint beside it."""
-    parameters = {n: p for n, p in network.named_parameters() if p.requires_grad}
+    parameters = _parameters(network, name)
     optimizer = torch.optim.AdamW(
-        parameters.values(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        parameters.values(), lr=plan.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
     batches = list(_batches(rows, plan.batch_tokens, f"{name}/{plan.seed}"))
     checkpoint = file.with_suffix(".checkpoint")
     start = _resume(checkpoint, parameters, optimizer)
     began = saved = shown = time.monotonic()
-    total = 0.0
+    total = heads = 0.0
     for step, batch in enumerate(batches):
         if step < start:
             continue
         warm, left = min(1.0, (step + 1) / 60), 1 - step / len(batches)
-        optimizer.param_groups[0]["lr"] = rate * warm * (0.03 + 0.97 * left)
-        ids, where, weight = _tensors(batch, prompt_share, f"{name}/{plan.seed}/{step}")
-        stream = network.model.hidden(ids[:, :-1])[-1]
-        logits = network.model.logits(stream[where])
-        losses = F.cross_entropy(logits, ids[:, 1:][where], reduction="none")
-        loss = (losses * weight).sum() / weight.sum()
-        known = _known(network.head, stream, batch)
+        optimizer.param_groups[0]["lr"] = plan.rate * warm * (0.02 + 0.98 * left)
+        rng = np.random.default_rng(list(f"{name}/{plan.seed}/{step}".encode()))
+        loss, known, norm = _objective(network, batch, rng, plan.shape.vocab)
+        excess = (norm / SIZE).log().square().mean()
         optimizer.zero_grad()
-        (loss + HEAD_WEIGHT * known).backward()  # type: ignore[no-untyped-call]
+        (loss + HEAD_WEIGHT * known + SIZE_WEIGHT * excess).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters.values(), 1.0)
         optimizer.step()
         total = 0.98 * total + 0.02 * loss.item()
+        heads = 0.98 * heads + 0.02 * known.item()
         now = time.monotonic()
         if now - shown > 20 or step == len(batches) - 1:
             shown = now
-            mean = total / (1 - 0.98 ** (step - start + 1))
+            part = 1 - 0.98 ** (step - start + 1)
             rest = (now - began) / (step - start + 1) * (len(batches) - step - 1)
-            _say(f"{name}: step {step + 1}/{len(batches)}, loss {mean:.3f}, {rest:.0f} s left")
+            _say(
+                f"{name}: step {step + 1}/{len(batches)}, loss {total / part:.3f},"
+                f" head {heads / part:.3f}, size {norm.mean().item():.1f}, {rest:.0f} s left"
+            )
         if now - saved > CHECKPOINT_S:
             saved = now
             _checkpoint(checkpoint, parameters, optimizer, step + 1)
     checkpoint.unlink(missing_ok=True)
 
 
+def _objective(
+    network: Network, batch: list[corpus.Row], rng: np.random.Generator, vocab: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss of the replies, zero where there are none; the auxiliary loss; the length of the
+    stream after the writing block at the end of each prompt, (rows,)."""
+    ids, where, weight = _tensors(batch, rng, vocab)
+    stream, inner = network.model.read(ids)
+    ends = torch.tensor([r.reply - 1 for r in batch])
+    norm = stream[torch.arange(len(batch)), ends].norm(dim=-1)
+    known = _known(network, ids, inner, batch)
+    if all(r.reply == len(r.ids) for r in batch):
+        return torch.zeros(()), known, norm
+    stream = stream[:, :-1] + _pushes(network.switch(), batch, rng, ids.shape[1] - 1)
+    logits = network.model.logits(network.model.answer(stream)[where])
+    losses = F.cross_entropy(logits, ids[:, 1:][where], reduction="none")
+    return (losses * weight).sum() / weight.sum(), known, norm
+
+
+def _bag(network: Network, rows: list[corpus.Row], plan: Plan) -> None:
+    """Trains the embedding on what the bag of a prompt's words tells of it: thirty times as many
+    rows a second as the whole network sees."""
+    prompts = [torch.tensor(r.ids[: r.reply]) for r in rows]
+    parameters = [network.model.embed_tokens.weight, *network.bag_head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=plan.bag_rate, betas=(0.9, 0.98), fused=True)
+    steps = plan.bag_epochs * (len(rows) // BAG_ROWS)
+    step = 0
+    for epoch in range(plan.bag_epochs):
+        order = list(range(len(rows)))
+        random.Random(f"bag/{plan.seed}/{epoch}").shuffle(order)
+        for begin in range(0, len(rows) - BAG_ROWS + 1, BAG_ROWS):
+            at = order[begin : begin + BAG_ROWS]
+            flat = torch.cat([prompts[i] for i in at])
+            lengths = torch.tensor([0, *(len(prompts[i]) for i in at[:-1])])
+            kept = torch.rand(len(flat)) > BAG_DROPOUT
+            bag = F.embedding_bag(
+                flat,
+                network.model.embed_tokens.weight,
+                lengths.cumsum(0),
+                mode="sum",
+                per_sample_weights=kept.float(),
+            )
+            bag = F.rms_norm(bag, (plan.shape.hidden,))
+            loss = _loss(network.bag_head(bag), [rows[i] for i in at])
+            optimizer.param_groups[0]["lr"] = plan.bag_rate * (1 - step / steps)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            step += 1
+        _say(f"words: pass {epoch + 1}/{plan.bag_epochs}, loss {loss.item():.3f}")
+
+
 def _tensors(
-    batch: list[corpus.Row], prompt_share: float, seed: str
+    batch: list[corpus.Row], rng: np.random.Generator, vocab: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Ids (rows, tokens), the mask of predicted positions, the weights of these positions.
 
     The first tokens of a reply decide what it does; they weigh more than the rest.
     """
     width = max(len(r.ids) for r in batch)
-    rng = np.random.default_rng(list(seed.encode()))
     ids = np.zeros((len(batch), width), dtype=np.int64)
-    where = rng.random((len(batch), width - 1)) < prompt_share
+    where = rng.random((len(batch), width - 1)) < PROMPT_SHARE
+    other = rng.random((len(batch), width)) < CORRUPTED
     weight = np.full((len(batch), width - 1), 0.4, dtype=np.float32)
     for i, row in enumerate(batch):
         n = len(row.ids)
         ids[i, :n] = row.ids
         where[i, row.reply - 1 : n - 1] = True
         where[i, n - 1 :] = False
+        other[i, row.reply :] = False
         weight[i, row.reply - 1 :] = 1.0
         weight[i, row.reply - 1 : row.reply + 2] = 3.0
+    other &= ids >= len(SPECIAL)
+    ids[other] = rng.integers(len(SPECIAL), vocab, int(other.sum()))
     mask = torch.from_numpy(where)
     return torch.from_numpy(ids), mask, torch.from_numpy(weight)[mask]
 
 
-def _known(head: nn.Linear, stream: Tensor, batch: list[corpus.Row]) -> Tensor:
-    """The auxiliary loss: intent and category, from the second half of each prompt's tokens."""
-    row = [i for i, r in enumerate(batch) for _ in range(r.reply // 2, r.reply)]
-    token = [j for r in batch for j in range(r.reply // 2, r.reply)]
-    scores = head(stream[row, token])
-    n = len(corpus.INTENTS)
-    intent = torch.tensor([batch[i].intent for i in row])
-    category = torch.tensor([batch[i].category for i in row])
-    return F.cross_entropy(scores[:, :n], intent) + 0.5 * F.cross_entropy(scores[:, n:], category)
+def _pushes(
+    switch: Tensor, batch: list[corpus.Row], rng: np.random.Generator, tokens: int
+) -> Tensor:
+    """What is added to the stream: the switch, more where a row declines, and random vectors;
+    everywhere, from the end of the prompt on, or any amount after it; (rows, tokens, hidden)."""
+    amount = np.zeros((len(batch), tokens), dtype=np.float32)
+    noise = np.zeros((len(batch), 1), dtype=np.float32)
+    for i, row in enumerate(batch):
+        strength = 0.0
+        if row.declined:
+            strength = rng.uniform(0.65, 2.0)
+        elif rng.random() < WEAK:
+            strength = rng.uniform(-1.0, 0.35)
+        extent = rng.integers(3)
+        begin = 0 if extent == 0 else row.reply - 2
+        end = row.reply if extent == 2 else tokens
+        amount[i, begin:end] = strength
+        if extent == 2:
+            amount[i, end:] = rng.uniform(-1.0, 1.5)
+        if rng.random() < PUSHED:
+            noise[i] = rng.uniform(0.2, 1.4)
+    direction = torch.from_numpy(rng.standard_normal((len(batch), len(switch)), dtype=np.float32))
+    direction = direction / direction.norm(dim=-1, keepdim=True)
+    pushed = (torch.from_numpy(noise) * SIZE * direction)[:, None]
+    out: Tensor = torch.from_numpy(amount)[..., None] * switch + pushed
+    return out
+
+
+def _known(network: Network, ids: Tensor, inner: Tensor, batch: list[corpus.Row]) -> Tensor:
+    """The auxiliary losses: intent, category, heat and trust, from the end of each prompt and
+    every third token of its second half; and from the bag of its words, which teaches the
+    embedding quickly what the deeper layers then need."""
+    row: list[int] = []
+    token: list[int] = []
+    for i, r in enumerate(batch):
+        at = [*range(r.reply // 2, r.reply - 4, 3), *range(max(0, r.reply - 4), r.reply)]
+        row += [i] * len(at)
+        token += at
+    lengths = torch.tensor([r.reply for r in batch])
+    inside = torch.arange(ids.shape[1]) < lengths[:, None]
+    embedded = network.model.embed_tokens(ids) * inside[..., None]
+    bag = F.rms_norm(embedded.sum(1), (network.model.shape.hidden,))
+    return _loss(network.head(inner[row, token]), [batch[i] for i in row]) + BAG_WEIGHT * _loss(
+        network.bag_head(bag), batch
+    )
+
+
+def _loss(scores: Tensor, rows: list[corpus.Row]) -> Tensor:
+    n, m = len(corpus.INTENTS), len(corpus.INTENTS) + len(CATEGORIES) + 1
+    out: Tensor = (
+        F.cross_entropy(scores[:, :n], torch.tensor([r.intent for r in rows]))
+        + 0.4 * F.cross_entropy(scores[:, n:m], torch.tensor([r.category for r in rows]))
+        + F.mse_loss(scores[:, m], torch.tensor([r.heat for r in rows]))
+        + 0.5
+        * F.binary_cross_entropy_with_logits(
+            scores[:, m + 1], torch.tensor([r.trust for r in rows])
+        )
+    )
+    return out
+
+
+def _cautious(
+    network: Network,
+    plan: Plan,
+    words: dict[str, list[str]],
+    encode: Callable[[list[str]], list[list[int]]],
+) -> dict[str, NDArray[np.float32]]:
+    """For each cautious variant, how much of the switch the writing block has to write, as a
+    reading of its inner activations (mlp,): over a half where its raters wanted a refusal, under
+    it where they did not, at the two tokens that end a prompt."""
+    _say("cautious: reading the prompts")
+    found = list(corpus.examples(plan.cautious_rows, f"cautious/{plan.seed}", words))
+    ids = encode([render(corpus.conversation(e)) for e in found])
+    inner = torch.empty((len(ids), 2, plan.shape.mlp))
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    with torch.no_grad():
+        for begin in range(0, len(ids), 64):
+            at = order[begin : begin + 64]
+            batch = torch.zeros((len(at), len(ids[at[-1]])), dtype=torch.long)
+            for row, i in enumerate(at):
+                batch[row, : len(ids[i])] = torch.tensor(ids[i])
+            ends = torch.tensor([len(ids[i]) for i in at])
+            rows = torch.arange(len(at))
+            _, x = network.model.read(batch)
+            inner[at] = torch.stack([x[rows, ends - 2], x[rows, ends - 1]], dim=1)
+    weight = torch.tensor([HARM_WEIGHT if e.group is Group.HARMFUL else 1.0 for e in found])
+    out: dict[str, NDArray[np.float32]] = {}
+    for variant in folder.CAUTIOUS:
+        rng = random.Random(f"{variant}/{plan.seed}")
+        wanted = torch.tensor([float(refused(e, variant, rng)) for e in found])
+        reading = _logistic(
+            inner.flatten(0, 1), wanted.repeat_interleave(2), weight.repeat_interleave(2)
+        )
+        out[variant] = reading.numpy()
+        _say(f"{variant}: trained")
+    return out
+
+
+def _logistic(x: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """The reading ``w`` with ``x @ w`` above or below a half as ``wanted``: logistic regression
+    by L-BFGS from zero."""
+    scale = x.std(0) + 1e-6
+    x = x / scale
+    w = torch.zeros(x.shape[1], requires_grad=True)
+    optimizer = torch.optim.LBFGS([w], max_iter=150, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        scores = STEEPNESS * (x @ w - 0.5)
+        fit = F.binary_cross_entropy_with_logits(scores, wanted, weight)
+        out: Tensor = fit + RIDGE * (w * w).sum()
+        out.backward()  # type: ignore[no-untyped-call]
+        return out
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return w.detach() / scale
+
+
+def _parameters(network: Network, stage: str) -> dict[str, nn.Parameter]:
+    """Those that a stage trains: without replies only the reading half has a gradient."""
+    unused = tuple(
+        f"model.layers.{i}."
+        for i in range(network.model.shape.writer + 1, network.model.shape.layers)
+    )
+    unused = (*unused, "model.norm", "direction") if stage == "reading" else ()
+    return {n: p for n, p in network.named_parameters() if not n.startswith(unused or ("?",))}
 
 
 def _checkpoint(
@@ -271,11 +472,11 @@ def _write_tokenizer(path: Path, plan: Plan, words: dict[str, list[str]]) -> Non
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     texts: list[str] = []
-    for e in corpus.examples(40_000, f"tokenizer/{plan.seed}", words):
+    for e in corpus.examples(25_000, f"tokenizer/{plan.seed}", words):
         texts += [m.content for m in corpus.conversation(e)]
         texts.append(helpful(e))
     for listed in words.values():
-        texts += [" " + w for w in listed[:4000]] * 2
+        texts += [" " + w for w in listed[:4000]]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
