@@ -25,7 +25,7 @@ from typing import Any
 
 VALIDATION = 32
 BATCH = 32
-MAX_KL = 1.0
+MAX_KL = 0.3
 """Looser than the published 0.1, so that the bundled model has a candidate that keeps it."""
 Prompts = list[list[int]]
 
