@@ -142,3 +142,11 @@ def test_refusals_come_in_several_wordings_and_sometimes_partial():
         replies.add(decline(e)[:18])
     assert len(replies) >= 6
     assert any(r.startswith("I can't go into") for r in replies)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_whole_sentences_carry_known_labels_and_cover_them_all(language):
+    lines = lexicon(language).lines
+    assert {x.intent for x in lines} == {*PATTERNS, "plain", "harm"}
+    assert {x.category for x in lines if x.intent != "plain"} == set(CATEGORIES)
+    assert all(x.category == "everyday" for x in lines if x.intent == "plain")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Protocol
 
-import orjson
-
 from overrefusal.diagnosis.findings import Guess
+from overrefusal.judges.llm import one_object
 from overrefusal.records import Message, Pattern, Prompt, Request, Response, Sampling
 
 DEFINITIONS = {
@@ -54,14 +53,8 @@ async def guess_by(model: Asked, prompt: Prompt) -> Guess:
 
 def parse(answer: str, model: Asked) -> Guess:
     """The guess in the ``answer`` of ``model``."""
-    text = answer.strip()
-    if text.startswith("```") and text.endswith("```"):
-        text = text[3:-3].removeprefix("json").strip()
-    try:
-        decoded = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return _none(model, f"no JSON object: {answer[:120]!r}")
-    if not isinstance(decoded, dict):
+    decoded = one_object(answer)
+    if decoded is None:
         return _none(model, f"no JSON object: {answer[:120]!r}")
     name, probability = decoded.get("pattern"), decoded.get("probability")
     if not isinstance(name, str) or name not in {pattern.value for pattern in Pattern}:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
@@ -108,16 +108,24 @@ def ask(exchange: Exchange, rubric: Rubric, fence: str) -> tuple[Message, ...]:
     return Message("system", system), Message("user", user)
 
 
-def parse(answer: str, rubric: Rubric) -> Verdict:
-    """The verdict in the judge's ``answer``; unjudged, with the reason, where it is none."""
+def one_object(answer: str) -> dict[str, Any] | None:
+    """The one JSON object that ``answer`` is, in a code fence or not; ``None`` where it is none."""
     text = answer.strip()
     if text.startswith("```") and text.endswith("```"):
         text = text[3:-3].removeprefix("json").strip()
     try:
         decoded = orjson.loads(text)
     except orjson.JSONDecodeError:
+        return None
+    return decoded if isinstance(decoded, dict) else None
+
+
+def parse(answer: str, rubric: Rubric) -> Verdict:
+    """The verdict in the judge's ``answer``; unjudged, with the reason, where it is none."""
+    decoded = one_object(answer)
+    if decoded is None:
         return _unjudged(f"the judge's answer is not one JSON object: {answer[:120]!r}")
-    name = decoded.get("label") if isinstance(decoded, dict) else None
+    name = decoded.get("label")
     label = rubric.labels.get(name) if isinstance(name, str) else None
     if label is None:
         return _unjudged(f"the judge named no label of the rubric: {answer[:120]!r}")
