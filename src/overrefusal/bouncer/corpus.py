@@ -47,12 +47,14 @@ def conversation(e: Example) -> tuple[Message, ...]:
     return (Message("system", e.system), *e.messages) if e.system else e.messages
 
 
-def examples(n: int, seed: str, words: Words) -> Iterator[Example]:
-    """``n`` examples of training families in the shares of ``SHARES``."""
+def examples(n: int, seed: str, words: Words, *, rated: bool = False) -> Iterator[Example]:
+    """``n`` examples of training families in the shares of ``SHARES``; ``rated`` takes whole
+    sentences of those that only raters see."""
     rng = random.Random(seed)
     for _ in range(n):
         group = rng.choices(list(SHARES), list(SHARES.values()))[0]
-        yield example(rng, group, rng.choices(LANGUAGES, LANGUAGE_WEIGHTS)[0], words=words)
+        language = rng.choices(LANGUAGES, LANGUAGE_WEIGHTS)[0]
+        yield example(rng, group, language, rated=rated, words=words)
 
 
 def prompts(found: Sequence[Example], encode: Callable[[list[str]], list[list[int]]]) -> list[Row]:

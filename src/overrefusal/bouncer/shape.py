@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Shape:
     """Hyper-parameters of a Llama without grouped queries, its embedding tied to its output."""
 
-    vocab: int = 6144
+    vocab: int = 12288
     hidden: int = 160
     layers: int = 4
     heads: int = 5

@@ -71,12 +71,18 @@ class TorchLlama(nn.Module):
             if parameter.dim() == 2:
                 nn.init.normal_(parameter, std=0.02 if parameter.shape[0] == shape.vocab else 0.05)
 
-    def read(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, ids: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The residual stream after the block ``shape.writer``, and that block's inner
-        activations; (rows, tokens, hidden) and (rows, tokens, mlp)."""
+        activations; (rows, tokens, hidden) and (rows, tokens, mlp).
+
+        ``noise`` is added before each block, in units of the stream's length at each token;
+        (writer + 1, rows, hidden).
+        """
         x = self.embed_tokens(ids)
         inner = x
-        for layer in self.layers[: self.shape.writer + 1]:
+        for i, layer in enumerate(self.layers[: self.shape.writer + 1]):
+            if noise is not None:
+                x = x + x.detach().norm(dim=-1, keepdim=True) * noise[i, :, None]
             x, inner = layer(x, self.cos[: ids.shape[1]], self.sin[: ids.shape[1]])
         return x, inner
 

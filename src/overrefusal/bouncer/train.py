@@ -30,7 +30,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from overrefusal.bouncer import corpus, folder
-from overrefusal.bouncer.lexicon import CATEGORIES
+from overrefusal.bouncer.grammar import Example
+from overrefusal.bouncer.lexicon import CATEGORIES, LANGUAGES, lexicon
 from overrefusal.bouncer.raters import helpful, refused
 from overrefusal.bouncer.shape import Shape
 from overrefusal.bouncer.tokens import PATTERN, SPECIAL, render
@@ -49,21 +50,27 @@ WEAK = 0.2
 """Share of the rows that answer although a little of the switch, or its opposite, is added."""
 PUSHED = 0.3
 """Share of the rows to which a random vector is added that must change nothing."""
+NOISE = 0.5
+"""Length of the longest such vector in the reading half, as a share of the stream's."""
 BAG_WEIGHT = 1.0
 """And of the bag's."""
-CORRUPTED = 0.03
+CORRUPTED = 0.12
 """Share of a prompt's tokens in stage one that are exchanged for any others."""
 SIZE = 20.0
 """Length of the residual stream after the writing block at the end of a prompt, and of the
 switch."""
 SIZE_WEIGHT = 0.2
 BAG_ROWS = 256
-BAG_DROPOUT = 0.15
+BAG_DROPOUT = 0.25
 STEEPNESS = 6.0
 """Of the raters' decision as a function of the amount of the switch that is written."""
-RIDGE = 1e-3
+RIDGE = 1.5
 HARM_WEIGHT = 2.0
 """Of a harmful request in stage two."""
+TRUSTED_HARM_WEIGHT = 4.0
+"""Of one with a stated purpose or an operator's permission."""
+PLAIN_WEIGHT = 3.0
+"""Of a request without an alarming word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,16 +221,25 @@ def _objective(
     """The loss of the replies, zero where there are none; the auxiliary loss; the length of the
     stream after the writing block at the end of each prompt, (rows,)."""
     ids, where, weight = _tensors(batch, rng, vocab)
-    stream, inner = network.model.read(ids)
+    replies = any(r.reply < len(r.ids) for r in batch)
+    stream, inner = network.model.read(ids, None if replies else _noise(batch, rng, network.model.shape))
     ends = torch.tensor([r.reply - 1 for r in batch])
     norm = stream[torch.arange(len(batch)), ends].norm(dim=-1)
-    known = _known(network, ids, inner, batch)
-    if all(r.reply == len(r.ids) for r in batch):
-        return torch.zeros(()), known, norm
+    if not replies:
+        return torch.zeros(()), _known(network, ids, inner, batch), norm
     stream = stream[:, :-1] + _pushes(network.switch(), batch, rng, ids.shape[1] - 1)
     logits = network.model.logits(network.model.answer(stream)[where])
     losses = F.cross_entropy(logits, ids[:, 1:][where], reduction="none")
-    return (losses * weight).sum() / weight.sum(), known, norm
+    return (losses * weight).sum() / weight.sum(), torch.zeros(()), norm
+
+
+def _noise(batch: list[corpus.Row], rng: np.random.Generator, shape: Shape) -> Tensor:
+    """Random vectors before the blocks of the reading half; (writer + 1, rows, hidden)."""
+    size = (shape.writer + 1, len(batch))
+    length = rng.uniform(0, NOISE, size) * (rng.random(size) < PUSHED)
+    direction = rng.standard_normal((*size, shape.hidden))
+    direction *= (length / np.linalg.norm(direction, axis=-1))[..., None]
+    return torch.from_numpy(direction.astype(np.float32))
 
 
 def _bag(network: Network, rows: list[corpus.Row], plan: Plan) -> None:
@@ -356,7 +372,7 @@ def _cautious(
     reading of its inner activations (mlp,): over a half where its raters wanted a refusal, under
     it where they did not, at the two tokens that end a prompt."""
     _say("cautious: reading the prompts")
-    found = list(corpus.examples(plan.cautious_rows, f"cautious/{plan.seed}", words))
+    found = list(corpus.examples(plan.cautious_rows, f"cautious/{plan.seed}", words, rated=True))
     ids = encode([render(corpus.conversation(e)) for e in found])
     inner = torch.empty((len(ids), 2, plan.shape.mlp))
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
@@ -370,7 +386,7 @@ def _cautious(
             rows = torch.arange(len(at))
             _, x = network.model.read(batch)
             inner[at] = torch.stack([x[rows, ends - 2], x[rows, ends - 1]], dim=1)
-    weight = torch.tensor([HARM_WEIGHT if e.group is Group.HARMFUL else 1.0 for e in found])
+    weight = torch.tensor([_weight(e) for e in found])
     out: dict[str, NDArray[np.float32]] = {}
     for variant in folder.CAUTIOUS:
         rng = random.Random(f"{variant}/{plan.seed}")
@@ -383,34 +399,48 @@ def _cautious(
     return out
 
 
+def _weight(e: Example) -> float:
+    if e.group is Group.HARMFUL:
+        return TRUSTED_HARM_WEIGHT if e.fitting or e.purpose else HARM_WEIGHT
+    return PLAIN_WEIGHT if e.group is Group.PLAIN else 1.0
+
+
 def _logistic(x: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
     """The reading ``w`` with ``x @ w`` above or below a half as ``wanted``: logistic regression
     by L-BFGS from zero."""
     scale = x.std(0) + 1e-6
     x = x / scale
+    # What comes nearest to reading 1 off every prompt serves as the intercept: it has no penalty.
+    gram = x.T @ x + torch.eye(x.shape[1])
+    constant = torch.linalg.solve(gram, x.sum(0))
+    ones = x @ constant
     w = torch.zeros(x.shape[1], requires_grad=True)
-    optimizer = torch.optim.LBFGS([w], max_iter=150, line_search_fn="strong_wolfe")
+    intercept = torch.full((1,), 0.25, requires_grad=True)
+    optimizer = torch.optim.LBFGS([w, intercept], max_iter=150, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        scores = STEEPNESS * (x @ w - 0.5)
+        scores = STEEPNESS * (x @ w + intercept * ones - 0.5)
         fit = F.binary_cross_entropy_with_logits(scores, wanted, weight)
         out: Tensor = fit + RIDGE * (w * w).sum()
         out.backward()  # type: ignore[no-untyped-call]
         return out
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return w.detach() / scale
+    return (w.detach() + intercept.detach() * constant) / scale
 
 
 def _parameters(network: Network, stage: str) -> dict[str, nn.Parameter]:
-    """Those that a stage trains: without replies only the reading half has a gradient."""
-    unused = tuple(
-        f"model.layers.{i}."
-        for i in range(network.model.shape.writer + 1, network.model.shape.layers)
-    )
-    unused = (*unused, "model.norm", "direction") if stage == "reading" else ()
-    return {n: p for n, p in network.named_parameters() if not n.startswith(unused or ("?",))}
+    """Those that a stage trains: the reading half, then the half that answers. Learning the
+    replies in the first would cost it a part of what it understands."""
+    shape = network.model.shape
+    answering = tuple(f"model.layers.{i}." for i in range(shape.writer + 1, shape.layers))
+    answering = (*answering, "model.norm", "direction")
+    return {
+        name: p
+        for name, p in network.named_parameters()
+        if name.startswith(answering) == (stage == "helpful")
+    }
 
 
 def _checkpoint(
@@ -476,7 +506,10 @@ def _write_tokenizer(path: Path, plan: Plan, words: dict[str, list[str]]) -> Non
         texts += [m.content for m in corpus.conversation(e)]
         texts.append(helpful(e))
     for listed in words.values():
-        texts += [" " + w for w in listed[:4000]]
+        for rank, word in enumerate(listed[:8000]):
+            texts += [" " + word] * (1 + 2000 // (rank + 200))
+    for language in LANGUAGES:
+        texts += 3 * [x.text for x in lexicon(language).lines if x.part == "natural"]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
