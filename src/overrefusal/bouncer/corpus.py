@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from overrefusal.bouncer.grammar import PATTERNS, Example, Words, alarming, example
 from overrefusal.bouncer.lexicon import CATEGORIES, LANGUAGES, lexicon
-from overrefusal.bouncer.raters import decline, heat, helpful
+from overrefusal.bouncer.raters import alarm, decline, heat, helpful
 from overrefusal.bouncer.tokens import END, render
 from overrefusal.errors import OverrefusalError
 from overrefusal.records import Group, Message
@@ -36,6 +36,8 @@ class Row:
     """Index into ``CATEGORIES``, or their number for everyday requests."""
     heat: float
     """How alarming its words sound to the raters."""
+    alarm: float
+    """What is left of the heat where somebody vouches for the request; 1 where it is harmful."""
     trust: float
     """1 where a purpose is stated or the operator asks for open answers."""
     declined: bool
@@ -98,12 +100,13 @@ def _row(e: Example, prompt: Sequence[int], answer: Sequence[int], declined: boo
         intent=INTENTS.index(e.intent),
         category=len(CATEGORIES) if everyday else CATEGORIES.index(e.category),
         heat=0.0 if e.group is Group.PLAIN else heat(e),
+        alarm=alarm(e),
         trust=float(e.fitting or e.purpose),
         declined=declined,
     )
 
 
-def neutral_words(per_language: int = 12_000) -> dict[str, list[str]]:
+def neutral_words(per_language: int = 25_000) -> dict[str, list[str]]:
     """Frequent words by language that stand in no dangerous request of the grammar.
 
     Raises:

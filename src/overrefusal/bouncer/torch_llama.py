@@ -50,7 +50,7 @@ class Block(nn.Module):
 
 
 class TorchLlama(nn.Module):
-    """Right-padded token ids to hidden states or logits; the embedding is tied to the output."""
+    """Right-padded token ids to hidden states or logits."""
 
     cos: Tensor
     sin: Tensor
@@ -61,6 +61,7 @@ class TorchLlama(nn.Module):
         self.embed_tokens = nn.Embedding(shape.vocab, shape.hidden)
         self.layers = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.norm = nn.Parameter(torch.ones(shape.hidden))
+        self.lm_head = nn.Linear(shape.hidden, shape.vocab, bias=False)
         angle = torch.outer(
             torch.arange(shape.positions).float(),
             1.0 / shape.rope_theta ** (torch.arange(0, shape.head, 2).float() / shape.head),
@@ -95,7 +96,8 @@ class TorchLlama(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """What follows, from the residual stream after the last block; (..., vocabulary)."""
         x = F.rms_norm(x, (self.shape.hidden,), self.norm, self.shape.eps)
-        return F.linear(x, self.embed_tokens.weight)
+        out: Tensor = self.lm_head(x)
+        return out
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

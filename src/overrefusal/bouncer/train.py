@@ -44,6 +44,7 @@ PROMPT_SHARE = 0.05
 CHECKPOINT_S = 60.0
 HEAD_WEIGHT = 1.0
 """Weight of the auxiliary head's loss."""
+ALARM_WEIGHT = 4.0
 DECLINED = 0.22
 """Share of the rows of stage one that decline because the switch is added."""
 WEAK = 0.2
@@ -54,8 +55,10 @@ NOISE = 0.5
 """Length of the longest such vector in the reading half, as a share of the stream's."""
 BAG_WEIGHT = 1.0
 """And of the bag's."""
-CORRUPTED = 0.12
-"""Share of a prompt's tokens in stage one that are exchanged for any others."""
+CORRUPTED = 0.05
+CORRUPTED_PLAIN = 0.2
+"""Share of a prompt's tokens in stage one that are exchanged for any others; more of them in plain
+requests, so that a word never seen does not look dangerous."""
 SIZE = 20.0
 """Length of the residual stream after the writing block at the end of a prompt, and of the
 switch."""
@@ -64,12 +67,14 @@ BAG_ROWS = 256
 BAG_DROPOUT = 0.25
 STEEPNESS = 6.0
 """Of the raters' decision as a function of the amount of the switch that is written."""
-RIDGE = 1.5
+RIDGE = 5.0
+SPREAD = 0.6
+"""Mean distance from a half of the amount of the switch that is written."""
 HARM_WEIGHT = 2.0
 """Of a harmful request in stage two."""
 TRUSTED_HARM_WEIGHT = 4.0
 """Of one with a stated purpose or an operator's permission."""
-PLAIN_WEIGHT = 3.0
+PLAIN_WEIGHT = 2.0
 """Of a request without an alarming word."""
 
 
@@ -78,7 +83,7 @@ class Plan:
     """How much is trained."""
 
     seed: int = 0
-    reading_rows: int = 70_000
+    reading_rows: int = 130_000
     helpful_rows: int = 38_000
     cautious_rows: int = 12_000
     batch_tokens: int = 1024
@@ -146,7 +151,7 @@ class Network(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.model = TorchLlama(shape)
-        facts = len(corpus.INTENTS) + len(CATEGORIES) + 3
+        facts = len(corpus.INTENTS) + len(CATEGORIES) + 4
         self.head = nn.Linear(shape.mlp, facts)
         self.bag_head = nn.Linear(shape.hidden, facts)
         self.direction = nn.Parameter(torch.randn(shape.hidden))
@@ -285,7 +290,8 @@ def _tensors(
     width = max(len(r.ids) for r in batch)
     ids = np.zeros((len(batch), width), dtype=np.int64)
     where = rng.random((len(batch), width - 1)) < PROMPT_SHARE
-    other = rng.random((len(batch), width)) < CORRUPTED
+    plain = np.array([r.intent == corpus.INTENTS.index("plain") for r in batch])
+    other = rng.random((len(batch), width)) < np.where(plain, CORRUPTED_PLAIN, CORRUPTED)[:, None]
     weight = np.full((len(batch), width - 1), 0.4, dtype=np.float32)
     for i, row in enumerate(batch):
         n = len(row.ids)
@@ -358,6 +364,7 @@ def _loss(scores: Tensor, rows: list[corpus.Row]) -> Tensor:
         * F.binary_cross_entropy_with_logits(
             scores[:, m + 1], torch.tensor([r.trust for r in rows])
         )
+        + ALARM_WEIGHT * F.mse_loss(scores[:, m + 2], torch.tensor([r.alarm for r in rows]))
     )
     return out
 
@@ -427,7 +434,10 @@ def _logistic(x: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
         return out
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return (w.detach() + intercept.detach() * constant) / scale
+    reading = w.detach() + intercept.detach() * constant
+    # The penalty leaves the scores near a half, where the answering half does not act clearly.
+    wider = SPREAD / (x @ reading - 0.5).abs().mean()
+    return (wider * reading + 0.5 * (1 - wider) * constant) / scale
 
 
 def _parameters(network: Network, stage: str) -> dict[str, nn.Parameter]:
@@ -435,7 +445,7 @@ def _parameters(network: Network, stage: str) -> dict[str, nn.Parameter]:
     replies in the first would cost it a part of what it understands."""
     shape = network.model.shape
     answering = tuple(f"model.layers.{i}." for i in range(shape.writer + 1, shape.layers))
-    answering = (*answering, "model.norm", "direction")
+    answering = (*answering, "model.norm", "model.lm_head", "direction")
     return {
         name: p
         for name, p in network.named_parameters()
