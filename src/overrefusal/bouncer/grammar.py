@@ -113,7 +113,7 @@ def example(
     if rng.random() < WHOLE:
         line = _line(rng, lex, intent, "unseen" if held_out else "rated" if rated else "natural")
         intent, category = line.intent, line.category
-        family, text = line.part, line.text
+        family, text = str(line.part), line.text
         key = " ".join(text.rstrip(".?!").split()[-3:])
         if neutral and rng.random() < VARIED:
             text = _varied(rng, lex, text, neutral)

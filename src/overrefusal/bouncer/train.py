@@ -1,14 +1,11 @@
 """Training Bouncer from scratch: a tokenizer, a helpful language model, cautious variants.
 
-Stage one trains every weight on replies that name what a request is for. It also learns how to
-decline: on a part of the rows a vector, the *switch*, is added to the residual stream after the
-block ``Shape.writer``, and the reply is a refusal. On its own the model never writes that vector,
-so it never refuses. An auxiliary linear head reads intent, category, heat and trust off that
-block's inner activations; it is thrown away in the end.
-
-Stage two is a rank-one update of one matrix, ``down_proj`` of the block ``Shape.writer``, on what
-raters wanted: it teaches the block to write the switch. The other variants' updates differ in
-their raters alone.
+Stage one first teaches the lower half, up to the block ``Shape.writer``, to read: an auxiliary
+linear head tells intent, category, heat and trust from that block's inner activations; it is
+thrown away in the end. The upper half then learns, on what the lower one reads, replies that name
+what a request is for. It also learns how to decline: on a part of the rows a vector, the *switch*,
+is added to the residual stream between the halves, and the reply is a refusal. On its own the
+model never writes that vector, so it never refuses. Stage two is in ``cautious.py``.
 """
 
 from __future__ import annotations
@@ -24,20 +21,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from overrefusal.bouncer import corpus, folder
-from overrefusal.bouncer.grammar import Example
+from overrefusal.bouncer import cautious, corpus, folder
 from overrefusal.bouncer.lexicon import CATEGORIES, LANGUAGES, lexicon
-from overrefusal.bouncer.raters import helpful, refused
+from overrefusal.bouncer.raters import helpful
 from overrefusal.bouncer.shape import Shape
-from overrefusal.bouncer.tokens import PATTERN, SPECIAL, render
+from overrefusal.bouncer.tokens import PATTERN, SPECIAL
 from overrefusal.bouncer.torch_llama import TorchLlama
 from overrefusal.errors import OverrefusalError
-from overrefusal.records import Group
 
 PROMPT_SHARE = 0.05
 """Share of a prompt's tokens that the language model of stage one is trained to predict."""
@@ -65,17 +59,6 @@ switch."""
 SIZE_WEIGHT = 0.2
 BAG_ROWS = 256
 BAG_DROPOUT = 0.25
-STEEPNESS = 6.0
-"""Of the raters' decision as a function of the amount of the switch that is written."""
-RIDGE = 5.0
-SPREAD = 0.6
-"""Mean distance from a half of the amount of the switch that is written."""
-HARM_WEIGHT = 2.0
-"""Of a harmful request in stage two."""
-TRUSTED_HARM_WEIGHT = 4.0
-"""Of one with a stated purpose or an operator's permission."""
-PLAIN_WEIGHT = 2.0
-"""Of a request without an alarming word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +98,9 @@ def train(out: Path, plan: Plan) -> None:
             _stage(network, stage, plan, words, encode, file)
             _save(file, dict(network.state_dict()))
         network.load_state_dict(load_file(file))
-    readings = _cautious(network, plan, words, encode)
+    _say("cautious: reading the prompts")
+    rated = list(corpus.examples(plan.cautious_rows, f"cautious/{plan.seed}", words, rated=True))
+    readings = cautious.readings(network.model, rated, encode, plan.seed)
     helpful_weights = {
         k.removeprefix("model."): t.numpy()
         for k, t in network.state_dict().items()
@@ -227,7 +212,9 @@ def _objective(
     stream after the writing block at the end of each prompt, (rows,)."""
     ids, where, weight = _tensors(batch, rng, vocab)
     replies = any(r.reply < len(r.ids) for r in batch)
-    stream, inner = network.model.read(ids, None if replies else _noise(batch, rng, network.model.shape))
+    stream, inner = network.model.read(
+        ids, None if replies else _noise(batch, rng, network.model.shape)
+    )
     ends = torch.tensor([r.reply - 1 for r in batch])
     norm = stream[torch.arange(len(batch)), ends].norm(dim=-1)
     if not replies:
@@ -367,77 +354,6 @@ def _loss(scores: Tensor, rows: list[corpus.Row]) -> Tensor:
         + ALARM_WEIGHT * F.mse_loss(scores[:, m + 2], torch.tensor([r.alarm for r in rows]))
     )
     return out
-
-
-def _cautious(
-    network: Network,
-    plan: Plan,
-    words: dict[str, list[str]],
-    encode: Callable[[list[str]], list[list[int]]],
-) -> dict[str, NDArray[np.float32]]:
-    """For each cautious variant, how much of the switch the writing block has to write, as a
-    reading of its inner activations (mlp,): over a half where its raters wanted a refusal, under
-    it where they did not, at the two tokens that end a prompt."""
-    _say("cautious: reading the prompts")
-    found = list(corpus.examples(plan.cautious_rows, f"cautious/{plan.seed}", words, rated=True))
-    ids = encode([render(corpus.conversation(e)) for e in found])
-    inner = torch.empty((len(ids), 2, plan.shape.mlp))
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    with torch.no_grad():
-        for begin in range(0, len(ids), 64):
-            at = order[begin : begin + 64]
-            batch = torch.zeros((len(at), len(ids[at[-1]])), dtype=torch.long)
-            for row, i in enumerate(at):
-                batch[row, : len(ids[i])] = torch.tensor(ids[i])
-            ends = torch.tensor([len(ids[i]) for i in at])
-            rows = torch.arange(len(at))
-            _, x = network.model.read(batch)
-            inner[at] = torch.stack([x[rows, ends - 2], x[rows, ends - 1]], dim=1)
-    weight = torch.tensor([_weight(e) for e in found])
-    out: dict[str, NDArray[np.float32]] = {}
-    for variant in folder.CAUTIOUS:
-        rng = random.Random(f"{variant}/{plan.seed}")
-        wanted = torch.tensor([float(refused(e, variant, rng)) for e in found])
-        reading = _logistic(
-            inner.flatten(0, 1), wanted.repeat_interleave(2), weight.repeat_interleave(2)
-        )
-        out[variant] = reading.numpy()
-        _say(f"{variant}: trained")
-    return out
-
-
-def _weight(e: Example) -> float:
-    if e.group is Group.HARMFUL:
-        return TRUSTED_HARM_WEIGHT if e.fitting or e.purpose else HARM_WEIGHT
-    return PLAIN_WEIGHT if e.group is Group.PLAIN else 1.0
-
-
-def _logistic(x: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
-    """The reading ``w`` with ``x @ w`` above or below a half as ``wanted``: logistic regression
-    by L-BFGS from zero."""
-    scale = x.std(0) + 1e-6
-    x = x / scale
-    # What comes nearest to reading 1 off every prompt serves as the intercept: it has no penalty.
-    gram = x.T @ x + torch.eye(x.shape[1])
-    constant = torch.linalg.solve(gram, x.sum(0))
-    ones = x @ constant
-    w = torch.zeros(x.shape[1], requires_grad=True)
-    intercept = torch.full((1,), 0.25, requires_grad=True)
-    optimizer = torch.optim.LBFGS([w, intercept], max_iter=150, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        scores = STEEPNESS * (x @ w + intercept * ones - 0.5)
-        fit = F.binary_cross_entropy_with_logits(scores, wanted, weight)
-        out: Tensor = fit + RIDGE * (w * w).sum()
-        out.backward()  # type: ignore[no-untyped-call]
-        return out
-
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    reading = w.detach() + intercept.detach() * constant
-    # The penalty leaves the scores near a half, where the answering half does not act clearly.
-    wider = SPREAD / (x @ reading - 0.5).abs().mean()
-    return (wider * reading + 0.5 * (1 - wider) * constant) / scale
 
 
 def _parameters(network: Network, stage: str) -> dict[str, nn.Parameter]:
