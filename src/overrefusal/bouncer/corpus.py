@@ -34,6 +34,8 @@ class Row:
     """Index into ``INTENTS``."""
     category: int
     """Index into ``CATEGORIES``, or their number for everyday requests."""
+    language: int
+    """Index into ``LANGUAGES``."""
     heat: float
     """How alarming its words sound to the raters."""
     alarm: float
@@ -99,6 +101,7 @@ def _row(e: Example, prompt: Sequence[int], answer: Sequence[int], declined: boo
         reply=len(prompt),
         intent=INTENTS.index(e.intent),
         category=len(CATEGORIES) if everyday else CATEGORIES.index(e.category),
+        language=LANGUAGES.index(e.language),
         heat=0.0 if e.group is Group.PLAIN else heat(e),
         alarm=alarm(e),
         trust=float(e.fitting or e.purpose),

@@ -49,6 +49,8 @@ NOISE = 0.5
 """Length of the longest such vector in the reading half, as a share of the stream's."""
 BAG_WEIGHT = 1.0
 """And of the bag's."""
+REPLYING = 0.12
+"""Share of the rows of the reading half's training that have a reply."""
 CORRUPTED = 0.05
 CORRUPTED_PLAIN = 0.2
 """Share of a prompt's tokens in stage one that are exchanged for any others; more of them in plain
@@ -67,7 +69,7 @@ class Plan:
 
     seed: int = 0
     reading_rows: int = 130_000
-    helpful_rows: int = 38_000
+    helpful_rows: int = 50_000
     cautious_rows: int = 12_000
     batch_tokens: int = 1024
     rate: float = 2.5e-3
@@ -117,17 +119,18 @@ def _stage(
     encode: Callable[[list[str]], list[list[int]]],
     file: Path,
 ) -> None:
-    """One pass of stage one: over bags of words, prompts without replies, or with replies."""
+    """One pass of stage one: over bags of words, prompts with and without replies, or replies."""
     n = {"words": plan.bag_rows, "reading": plan.reading_rows, "helpful": plan.helpful_rows}[stage]
     found = list(corpus.examples(n, f"{stage}/{plan.seed}", words))
     if stage == "words":
         _bag(network, corpus.prompts(found, encode), plan)
-    elif stage == "reading":
-        _fit(network, stage, corpus.prompts(found, encode), plan, file)
-    else:
-        rng = random.Random(f"replies/{plan.seed}")
-        declined = [rng.random() < DECLINED for _ in found]
-        _fit(network, stage, corpus.rows(found, declined, rng, encode), plan, file)
+        return
+    # A few replies keep what the halves need to speak: language, and what has been said.
+    with_reply = n if stage == "helpful" else int(n * REPLYING)
+    rng = random.Random(f"{stage}/replies/{plan.seed}")
+    declined = [rng.random() < DECLINED for _ in found[:with_reply]]
+    rows = corpus.rows(found[:with_reply], declined, rng, encode)
+    _fit(network, stage, rows + corpus.prompts(found[with_reply:], encode), plan, file)
 
 
 class Network(nn.Module):
@@ -136,7 +139,7 @@ class Network(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.model = TorchLlama(shape)
-        facts = len(corpus.INTENTS) + len(CATEGORIES) + 4
+        facts = len(corpus.INTENTS) + len(CATEGORIES) + 4 + len(LANGUAGES)
         self.head = nn.Linear(shape.mlp, facts)
         self.bag_head = nn.Linear(shape.hidden, facts)
         self.direction = nn.Parameter(torch.randn(shape.hidden))
@@ -153,12 +156,17 @@ def _stage_file(out: Path, variant: str) -> Path:
 
 
 def _batches(rows: list[corpus.Row], tokens: int, seed: str) -> Iterator[list[corpus.Row]]:
-    """Batches of rows of about one length, ``tokens`` with the padding, in random order."""
+    """Batches of rows of about one length, ``tokens`` with the padding, in random order; with
+    replies all of them, or none."""
     rng = random.Random(seed)
-    order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), rng.random()))
+    order = sorted(
+        range(len(rows)),
+        key=lambda i: (rows[i].reply < len(rows[i].ids), len(rows[i].ids), rng.random()),
+    )
     batches: list[list[corpus.Row]] = [[]]
     for i in order:
-        if (len(batches[-1]) + 1) * len(rows[i].ids) > tokens:
+        full = (len(batches[-1]) + 1) * len(rows[i].ids) > tokens
+        if full or (batches[-1] and len(rows[i].ids) < len(batches[-1][-1].ids)):
             batches.append([])
         batches[-1].append(rows[i])
     rng.shuffle(batches)
@@ -182,7 +190,7 @@ def _fit(network: Network, name: str, rows: list[corpus.Row], plan: Plan, file: 
         warm, left = min(1.0, (step + 1) / 60), 1 - step / len(batches)
         optimizer.param_groups[0]["lr"] = plan.rate * warm * (0.02 + 0.98 * left)
         rng = np.random.default_rng(list(f"{name}/{plan.seed}/{step}".encode()))
-        loss, known, norm = _objective(network, batch, rng, plan.shape.vocab)
+        loss, known, norm = _objective(network, batch, rng, name == "reading")
         excess = (norm / SIZE).log().square().mean()
         optimizer.zero_grad()
         (loss + HEAD_WEIGHT * known + SIZE_WEIGHT * excess).backward()  # type: ignore[no-untyped-call]
@@ -206,23 +214,23 @@ def _fit(network: Network, name: str, rows: list[corpus.Row], plan: Plan, file: 
 
 
 def _objective(
-    network: Network, batch: list[corpus.Row], rng: np.random.Generator, vocab: int
+    network: Network, batch: list[corpus.Row], rng: np.random.Generator, reading: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss of the replies, zero where there are none; the auxiliary loss; the length of the
-    stream after the writing block at the end of each prompt, (rows,)."""
-    ids, where, weight = _tensors(batch, rng, vocab)
-    replies = any(r.reply < len(r.ids) for r in batch)
-    stream, inner = network.model.read(
-        ids, None if replies else _noise(batch, rng, network.model.shape)
-    )
+    """The loss of the replies, zero where there are none; the auxiliary loss, zero where nothing
+    is learned about ``reading``; the length of the stream after the writing block at the end of
+    each prompt, (rows,)."""
+    ids, where, weight = _tensors(batch, rng, network.model.shape.vocab)
+    noise = _noise(batch, rng, network.model.shape) if reading else None
+    stream, inner = network.model.read(ids, noise)
     ends = torch.tensor([r.reply - 1 for r in batch])
     norm = stream[torch.arange(len(batch)), ends].norm(dim=-1)
-    if not replies:
-        return torch.zeros(()), _known(network, ids, inner, batch), norm
+    known = _known(network, ids, inner, batch) if reading else torch.zeros(())
+    if all(r.reply == len(r.ids) for r in batch):
+        return torch.zeros(()), known, norm
     stream = stream[:, :-1] + _pushes(network.switch(), batch, rng, ids.shape[1] - 1)
     logits = network.model.logits(network.model.answer(stream)[where])
     losses = F.cross_entropy(logits, ids[:, 1:][where], reduction="none")
-    return (losses * weight).sum() / weight.sum(), torch.zeros(()), norm
+    return (losses * weight).sum() / weight.sum(), known, norm
 
 
 def _noise(batch: list[corpus.Row], rng: np.random.Generator, shape: Shape) -> Tensor:
@@ -351,21 +359,22 @@ def _loss(scores: Tensor, rows: list[corpus.Row]) -> Tensor:
         * F.binary_cross_entropy_with_logits(
             scores[:, m + 1], torch.tensor([r.trust for r in rows])
         )
+        + 0.2 * F.cross_entropy(scores[:, m + 3 :], torch.tensor([r.language for r in rows]))
         + ALARM_WEIGHT * F.mse_loss(scores[:, m + 2], torch.tensor([r.alarm for r in rows]))
     )
     return out
 
 
 def _parameters(network: Network, stage: str) -> dict[str, nn.Parameter]:
-    """Those that a stage trains: the reading half, then the half that answers. Learning the
-    replies in the first would cost it a part of what it understands."""
+    """Those that a stage trains: all, then the half that answers. Learning all the replies in the
+    other half would cost it a part of what it understands."""
     shape = network.model.shape
     answering = tuple(f"model.layers.{i}." for i in range(shape.writer + 1, shape.layers))
     answering = (*answering, "model.norm", "model.lm_head", "direction")
     return {
         name: p
         for name, p in network.named_parameters()
-        if name.startswith(answering) == (stage == "helpful")
+        if stage == "reading" or name.startswith(answering)
     }
 
 
