@@ -383,9 +383,9 @@ def _checkpoint(
 ) -> None:
     tensors = {"step": torch.tensor(step)}
     for name, parameter in parameters.items():
-        state = optimizer.state[parameter]
         tensors[f"{name}/value"] = parameter.detach()
-        tensors[f"{name}/mean"], tensors[f"{name}/square"] = state["exp_avg"], state["exp_avg_sq"]
+        for key, tensor in optimizer.state[parameter].items():
+            tensors[f"{name}/{key}"] = tensor
     _save(path, tensors)
 
 
@@ -399,11 +399,10 @@ def _resume(
     step = int(tensors["step"])
     for name, parameter in parameters.items():
         parameter.data.copy_(tensors[f"{name}/value"])
-        optimizer.state[parameter] = {
-            "step": torch.tensor(float(step)),
-            "exp_avg": tensors[f"{name}/mean"],
-            "exp_avg_sq": tensors[f"{name}/square"],
-        }
+        # Empty for what no batch has reached yet.
+        keys = [k for k in ("step", "exp_avg", "exp_avg_sq") if f"{name}/{k}" in tensors]
+        if keys:
+            optimizer.state[parameter] = {k: tensors[f"{name}/{k}"] for k in keys}
     _say(f"{path.name}: going on from step {step}")
     return step
 
