@@ -38,6 +38,8 @@ PROMPT_SHARE = 0.05
 CHECKPOINT_S = 60.0
 HEAD_WEIGHT = 1.0
 """Weight of the auxiliary head's loss."""
+ALARM = len(corpus.INTENTS) + len(CATEGORIES) + 3
+"""Its output for what is left of the heat."""
 ALARM_WEIGHT = 4.0
 DECLINED = 0.22
 """Share of the rows of stage one that decline because the switch is added."""
@@ -102,7 +104,8 @@ def train(out: Path, plan: Plan) -> None:
         network.load_state_dict(load_file(file))
     _say("cautious: reading the prompts")
     rated = list(corpus.examples(plan.cautious_rows, f"cautious/{plan.seed}", words, rated=True))
-    readings = cautious.readings(network.model, rated, encode, plan.seed)
+    alarm = network.head.weight[ALARM].detach()
+    readings = cautious.readings(network.model, alarm, rated, encode, plan.seed)
     helpful_weights = {
         k.removeprefix("model."): t.numpy()
         for k, t in network.state_dict().items()
