@@ -126,7 +126,7 @@ def own(names: Iterable[str] = ("composed", "hand", "varied")) -> list[Example]:
 
 def written() -> list[Example]:
     """The project's own examples by writers who did not know the features."""
-    return _examples("written", ("written_a", "written_b"), 2.0)
+    return _examples("written", ("written_a", "written_b", "written_c", "written_d"), 2.0)
 
 
 def _examples(corpus: str, names: Iterable[str], weight: float) -> list[Example]:
