@@ -121,15 +121,15 @@ def prompts(data: Path) -> list[tuple[str, bool]]:
 
 def own(names: Iterable[str] = ("composed", "hand", "varied")) -> list[Example]:
     """The project's own examples, composed or written by the author of the features."""
-    return _examples("own", names, 1.5)
+    return _examples("own", names)
 
 
 def written() -> list[Example]:
     """The project's own examples by writers who did not know the features."""
-    return _examples("written", ("written_a", "written_b"), 2.0)
+    return _examples("written", [f"written_{name}" for name in "abcdef"])
 
 
-def _examples(corpus: str, names: Iterable[str], weight: float) -> list[Example]:
+def _examples(corpus: str, names: Iterable[str]) -> list[Example]:
     out: list[Example] = []
     for name in names:
         path = HERE / "examples" / f"{name}.jsonl"
@@ -143,7 +143,6 @@ def _examples(corpus: str, names: Iterable[str], weight: float) -> list[Example]
                     row["prompt"],
                     row["response"],
                     row["label"],
-                    weight=weight,
                 )
             )
     return out

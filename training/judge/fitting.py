@@ -40,8 +40,8 @@ ACT_C = 10.0
 GRAM_C = 30.0
 PROMPT_C = 3.0
 TREES = {
-    "max_iter": 150,
-    "learning_rate": 0.06,
+    "max_iter": 600,
+    "learning_rate": 0.04,
     "max_leaf_nodes": 8,
     "min_samples_leaf": 15,
     "l2_regularization": 5.0,
