@@ -34,7 +34,7 @@ SUSPICIOUS = {
     "history": 8,
     "fiction": 12,
 }
-WHOLE = 0.6
+WHOLE = 0.65
 """Share of requests taken from the whole sentences of a language."""
 VARIED = 0.5
 """Share of these in which words are dropped, exchanged or added."""

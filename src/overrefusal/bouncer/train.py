@@ -70,7 +70,7 @@ class Plan:
     """How much is trained."""
 
     seed: int = 0
-    reading_rows: int = 130_000
+    reading_rows: int = 160_000
     helpful_rows: int = 50_000
     cautious_rows: int = 12_000
     batch_tokens: int = 1024
