@@ -27,7 +27,7 @@ STEEPNESS = 6.0
 RIDGE = 5.0
 SPREAD = 0.6
 """Mean distance from a half of the amount of the switch that is written."""
-HARM_WEIGHT = 3.0
+HARM_WEIGHT = 4.0
 """Of a harmful request in stage two."""
 TRUSTED_HARM_WEIGHT = 6.0
 """Of one with a stated purpose or an operator's permission."""
