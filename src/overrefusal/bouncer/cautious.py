@@ -44,8 +44,8 @@ def readings(
 ) -> dict[str, NDArray[np.float32]]:
     """For each cautious variant, how much of the switch the writing block has to write, as a
     reading of its inner activations (mlp,): over a half where its raters wanted a refusal, under
-    it where they did not, at the two tokens that end a prompt. ``found`` are the rated requests, ``alarm`` (mlp,) is
-    where the helpful model's own reading of how alarming they are begins."""
+    it where they did not, at the two tokens that end a prompt. ``found`` are the rated requests,
+    ``alarm`` (mlp,) is where the helpful model's own reading of how alarming they are begins."""
     ids = encode([render(corpus.conversation(e)) for e in found])
     inner = torch.empty((len(ids), 2, model.shape.mlp))
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
