@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from overrefusal.bouncer.grammar import PATTERNS, Example, Words, alarming, example
 from overrefusal.bouncer.lexicon import CATEGORIES, LANGUAGES, lexicon
-from overrefusal.bouncer.raters import decline, heat, helpful
+from overrefusal.bouncer.raters import alarm, decline, heat, helpful
 from overrefusal.bouncer.tokens import END, render
 from overrefusal.errors import OverrefusalError
 from overrefusal.records import Group, Message
@@ -34,8 +34,12 @@ class Row:
     """Index into ``INTENTS``."""
     category: int
     """Index into ``CATEGORIES``, or their number for everyday requests."""
+    language: int
+    """Index into ``LANGUAGES``."""
     heat: float
     """How alarming its words sound to the raters."""
+    alarm: float
+    """What is left of the heat where somebody vouches for the request; 1 where it is harmful."""
     trust: float
     """1 where a purpose is stated or the operator asks for open answers."""
     declined: bool
@@ -47,12 +51,14 @@ def conversation(e: Example) -> tuple[Message, ...]:
     return (Message("system", e.system), *e.messages) if e.system else e.messages
 
 
-def examples(n: int, seed: str, words: Words) -> Iterator[Example]:
-    """``n`` examples of training families in the shares of ``SHARES``."""
+def examples(n: int, seed: str, words: Words, *, rated: bool = False) -> Iterator[Example]:
+    """``n`` examples of training families in the shares of ``SHARES``; ``rated`` takes whole
+    sentences of those that only raters see."""
     rng = random.Random(seed)
     for _ in range(n):
         group = rng.choices(list(SHARES), list(SHARES.values()))[0]
-        yield example(rng, group, rng.choices(LANGUAGES, LANGUAGE_WEIGHTS)[0], words=words)
+        language = rng.choices(LANGUAGES, LANGUAGE_WEIGHTS)[0]
+        yield example(rng, group, language, rated=rated, words=words)
 
 
 def prompts(found: Sequence[Example], encode: Callable[[list[str]], list[list[int]]]) -> list[Row]:
@@ -95,13 +101,15 @@ def _row(e: Example, prompt: Sequence[int], answer: Sequence[int], declined: boo
         reply=len(prompt),
         intent=INTENTS.index(e.intent),
         category=len(CATEGORIES) if everyday else CATEGORIES.index(e.category),
+        language=LANGUAGES.index(e.language),
         heat=0.0 if e.group is Group.PLAIN else heat(e),
+        alarm=alarm(e),
         trust=float(e.fitting or e.purpose),
         declined=declined,
     )
 
 
-def neutral_words(per_language: int = 12_000) -> dict[str, list[str]]:
+def neutral_words(per_language: int = 25_000) -> dict[str, list[str]]:
     """Frequent words by language that stand in no dangerous request of the grammar.
 
     Raises:

@@ -103,6 +103,8 @@ def export(variant: str, out: Path, source: Path = BUNDLED) -> Path:
 
 def _hf_name(name: str) -> str:
     """The name of a weight of ``TorchLlama`` in ``LlamaForCausalLM``."""
+    if name == "lm_head.weight":
+        return name
     if name.endswith("layernorm") or name == "norm":
         return f"model.{name}.weight"
     head, _, tail = name.removesuffix(".weight").rpartition(".")
@@ -115,7 +117,8 @@ def _hf_name(name: str) -> str:
 
 def _shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
     d, m = shape.hidden, shape.mlp
-    out: dict[str, tuple[int, ...]] = {"embed_tokens.weight": (shape.vocab, d), "norm": (d,)}
+    out: dict[str, tuple[int, ...]] = {"norm": (d,)}
+    out["embed_tokens.weight"] = out["lm_head.weight"] = (shape.vocab, d)
     for i in range(shape.layers):
         out[f"layers.{i}.input_layernorm"] = out[f"layers.{i}.post_attention_layernorm"] = (d,)
         for p in "qkvo":
@@ -180,7 +183,7 @@ def _write_settings(out: Path, shape: Shape) -> None:
         "rms_norm_eps": s["eps"],
         "rope_parameters": {"rope_type": "default", "rope_theta": s["rope_theta"]},
         "hidden_act": "silu",
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": False,
         "attention_bias": False,
         "mlp_bias": False,
         "bos_token_id": None,

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
-from overrefusal.bouncer.lexicon import CATEGORIES, Lexicon, Line, Phrase, lexicon
+from overrefusal.bouncer.lexicon import CATEGORIES, Lexicon, Line, Part, Phrase, lexicon
 from overrefusal.records import Expected, Group, Message, Pattern, Prompt
 
 HELD_OUT = frozenset({"chat", "forum", "essay", "plan", "unseen"})
@@ -34,7 +34,7 @@ SUSPICIOUS = {
     "history": 8,
     "fiction": 12,
 }
-WHOLE = 0.5
+WHOLE = 0.65
 """Share of requests taken from the whole sentences of a language."""
 VARIED = 0.5
 """Share of these in which words are dropped, exchanged or added."""
@@ -91,9 +91,12 @@ def example(
     *,
     held_out: bool = False,
     bare: bool = False,
+    rated: bool = False,
     words: Words | None = None,
 ) -> Example:
     """A request of ``group``, from held-out or from training families.
+
+    Whole sentences are those that nobody sees, or the raters only (``rated``), or all of training.
 
     ``bare`` leaves out system prompts, stated purposes, covers, jailbreak templates and earlier
     turns; ``words`` are neutral words by language to scatter over requests of every group.
@@ -108,9 +111,9 @@ def example(
     else:
         intent = rng.choices(list(SUSPICIOUS), list(SUSPICIOUS.values()))[0]
     if rng.random() < WHOLE:
-        line = _line(rng, lex, intent, held_out)
+        line = _line(rng, lex, intent, "unseen" if held_out else "rated" if rated else "natural")
         intent, category = line.intent, line.category
-        family, text = "unseen" if held_out else "natural", line.text
+        family, text = str(line.part), line.text
         key = " ".join(text.rstrip(".?!").split()[-3:])
         if neutral and rng.random() < VARIED:
             text = _varied(rng, lex, text, neutral)
@@ -256,11 +259,10 @@ def _request(
     return family, _fill(rng, lex, frame), key
 
 
-def _line(rng: random.Random, lex: Lexicon, intent: str, held_out: bool) -> Line:
+def _line(rng: random.Random, lex: Lexicon, intent: str, part: Part) -> Line:
     """A whole sentence of the group of ``intent``, of that intent where there is one."""
     group = {"harm", "plain"} & {intent} or set(PATTERNS)
-    fitting = [x for x in lex.lines if x.intent in group and x.held_out == held_out]
-    return rng.choice(fitting)
+    return rng.choice([x for x in lex.lines if x.intent in group and x.part == part])
 
 
 def _varied(rng: random.Random, lex: Lexicon, text: str, neutral: Sequence[str]) -> str:
@@ -281,7 +283,7 @@ def _varied(rng: random.Random, lex: Lexicon, text: str, neutral: Sequence[str])
             words.insert(i, rng.choice(neutral))
     text = " ".join(words)
     if rng.random() < 0.12:
-        text = _beside(rng, text, _line(rng, lex, "plain", False).text)
+        text = _beside(rng, text, _line(rng, lex, "plain", "natural").text)
     return text
 
 

@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 from zlib import crc32
 
 LANGUAGES = ("en", "de", "es", "fr")
+Part = Literal["natural", "rated", "unseen"]
+"""Who sees a whole sentence: all of training, the raters of stage two only, or nobody."""
 CATEGORIES = (
     "weapons",
     "drugs",
@@ -64,6 +67,9 @@ LINES = (
 )
 HELD_OUT_PERCENT = 15
 """Share of the whole sentences that training never sees."""
+RATED_PERCENT = 15
+"""Share of them that only the raters of stage two see: what the model makes of sentences it has
+not been trained to read."""
 GERMAN_CLAUSES = ("um ", "damit ", "ohne dass ", "und ", "obwohl ")
 
 
@@ -123,8 +129,7 @@ class Line:
     """A key of ``grammar.PATTERNS``, ``plain`` or ``harm``."""
     category: str
     text: str
-    held_out: bool
-    """Training never sees it."""
+    part: Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,17 +179,18 @@ def lexicon(language: str) -> Lexicon:
 
 def _lines(section: str, item: str) -> Iterator[Line]:
     fields = item.split(" | ")
-    held_out = crc32(fields[-1].encode()) % 100 < HELD_OUT_PERCENT
+    draw = crc32(fields[-1].encode()) % 100 - HELD_OUT_PERCENT
+    part: Part = "unseen" if draw < 0 else "rated" if draw < RATED_PERCENT else "natural"
     if section == "twins":
         category, harm, benign = fields
-        yield Line("harm", category, harm, held_out)
-        yield Line("safety", category, benign, held_out)
+        yield Line("harm", category, harm, part)
+        yield Line("safety", category, benign, part)
     elif section == "harmlines":
-        yield Line("harm", fields[0], fields[1], held_out)
+        yield Line("harm", fields[0], fields[1], part)
     elif section == "suspiciouslines":
-        yield Line(fields[0], fields[1], fields[2], held_out)
+        yield Line(fields[0], fields[1], fields[2], part)
     else:
-        yield Line("plain", "everyday", item, held_out)
+        yield Line("plain", "everyday", item, part)
 
 
 def _sections(text: str) -> dict[str, list[str]]:

@@ -54,6 +54,7 @@ class NumpyLlama:
         self.shape = shape
         self._embedding = weights["embed_tokens.weight"]
         self._norm = weights["norm"]
+        self._output = np.ascontiguousarray(weights["lm_head.weight"].T)
         self._layers = [
             {
                 "norm1": weights[f"layers.{i}.input_layernorm"],
@@ -90,7 +91,7 @@ class NumpyLlama:
         stream = self._forward(ids, np.zeros_like(lengths), caches, edit)
         last = stream[-1][alive, lengths - 1]
         while True:
-            chosen = np.argmax(_rms(last, self._norm, s.eps) @ self._embedding.T, axis=-1)
+            chosen = np.argmax(_rms(last, self._norm, s.eps) @ self._output, axis=-1)
             for row, token in zip(alive, chosen, strict=True):
                 out[row].append(int(token))
             keep = np.array(

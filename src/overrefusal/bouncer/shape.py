@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Hyper-parameters of a Llama without grouped queries, its embedding tied to its output."""
+    """Hyper-parameters of a Llama without grouped queries; embedding and output are not tied, since
+    the one is learned for reading and the other for replies."""
 
-    vocab: int = 6144
+    vocab: int = 12288
     hidden: int = 160
     layers: int = 4
     heads: int = 5

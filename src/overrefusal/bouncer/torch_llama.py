@@ -50,7 +50,7 @@ class Block(nn.Module):
 
 
 class TorchLlama(nn.Module):
-    """Right-padded token ids to hidden states or logits; the embedding is tied to the output."""
+    """Right-padded token ids to hidden states or logits."""
 
     cos: Tensor
     sin: Tensor
@@ -61,6 +61,7 @@ class TorchLlama(nn.Module):
         self.embed_tokens = nn.Embedding(shape.vocab, shape.hidden)
         self.layers = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.norm = nn.Parameter(torch.ones(shape.hidden))
+        self.lm_head = nn.Linear(shape.hidden, shape.vocab, bias=False)
         angle = torch.outer(
             torch.arange(shape.positions).float(),
             1.0 / shape.rope_theta ** (torch.arange(0, shape.head, 2).float() / shape.head),
@@ -71,12 +72,18 @@ class TorchLlama(nn.Module):
             if parameter.dim() == 2:
                 nn.init.normal_(parameter, std=0.02 if parameter.shape[0] == shape.vocab else 0.05)
 
-    def read(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, ids: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The residual stream after the block ``shape.writer``, and that block's inner
-        activations; (rows, tokens, hidden) and (rows, tokens, mlp)."""
+        activations; (rows, tokens, hidden) and (rows, tokens, mlp).
+
+        ``noise`` is added before each block, in units of the stream's length at each token;
+        (writer + 1, rows, hidden).
+        """
         x = self.embed_tokens(ids)
         inner = x
-        for layer in self.layers[: self.shape.writer + 1]:
+        for i, layer in enumerate(self.layers[: self.shape.writer + 1]):
+            if noise is not None:
+                x = x + x.detach().norm(dim=-1, keepdim=True) * noise[i, :, None]
             x, inner = layer(x, self.cos[: ids.shape[1]], self.sin[: ids.shape[1]])
         return x, inner
 
@@ -89,7 +96,8 @@ class TorchLlama(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """What follows, from the residual stream after the last block; (..., vocabulary)."""
         x = F.rms_norm(x, (self.shape.hidden,), self.norm, self.shape.eps)
-        return F.linear(x, self.embed_tokens.weight)
+        out: Tensor = self.lm_head(x)
+        return out
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

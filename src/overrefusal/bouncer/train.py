@@ -1,14 +1,11 @@
 """Training Bouncer from scratch: a tokenizer, a helpful language model, cautious variants.
 
-Stage one trains every weight on replies that name what a request is for. It also learns how to
-decline: on a part of the rows a vector, the *switch*, is added to the residual stream after the
-block ``Shape.writer``, and the reply is a refusal. On its own the model never writes that vector,
-so it never refuses. An auxiliary linear head reads intent, category, heat and trust off that
-block's inner activations; it is thrown away in the end.
-
-Stage two is a rank-one update of one matrix, ``down_proj`` of the block ``Shape.writer``, on what
-raters wanted: it teaches the block to write the switch. The other variants' updates differ in
-their raters alone.
+Stage one first teaches the lower half, up to the block ``Shape.writer``, to read: an auxiliary
+linear head tells intent, category, heat and trust from that block's inner activations; it is
+thrown away in the end. The upper half then learns, on what the lower one reads, replies that name
+what a request is for. It also learns how to decline: on a part of the rows a vector, the *switch*,
+is added to the residual stream between the halves, and the reply is a refusal. On its own the
+model never writes that vector, so it never refuses. Stage two is in ``cautious.py``.
 """
 
 from __future__ import annotations
@@ -24,46 +21,48 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from overrefusal.bouncer import corpus, folder
-from overrefusal.bouncer.lexicon import CATEGORIES
-from overrefusal.bouncer.raters import helpful, refused
+from overrefusal.bouncer import cautious, corpus, folder
+from overrefusal.bouncer.lexicon import CATEGORIES, LANGUAGES, lexicon
+from overrefusal.bouncer.raters import helpful
 from overrefusal.bouncer.shape import Shape
-from overrefusal.bouncer.tokens import PATTERN, SPECIAL, render
+from overrefusal.bouncer.tokens import PATTERN, SPECIAL
 from overrefusal.bouncer.torch_llama import TorchLlama
 from overrefusal.errors import OverrefusalError
-from overrefusal.records import Group
 
 PROMPT_SHARE = 0.05
 """Share of a prompt's tokens that the language model of stage one is trained to predict."""
 CHECKPOINT_S = 60.0
 HEAD_WEIGHT = 1.0
 """Weight of the auxiliary head's loss."""
+ALARM = len(corpus.INTENTS) + len(CATEGORIES) + 3
+"""Its output for what is left of the heat."""
+ALARM_WEIGHT = 4.0
 DECLINED = 0.22
 """Share of the rows of stage one that decline because the switch is added."""
 WEAK = 0.2
 """Share of the rows that answer although a little of the switch, or its opposite, is added."""
 PUSHED = 0.3
 """Share of the rows to which a random vector is added that must change nothing."""
+NOISE = 0.5
+"""Length of the longest such vector in the reading half, as a share of the stream's."""
 BAG_WEIGHT = 1.0
 """And of the bag's."""
-CORRUPTED = 0.03
-"""Share of a prompt's tokens in stage one that are exchanged for any others."""
+REPLYING = 0.12
+"""Share of the rows of the reading half's training that have a reply."""
+CORRUPTED = 0.05
+CORRUPTED_PLAIN = 0.2
+"""Share of a prompt's tokens in stage one that are exchanged for any others; more of them in plain
+requests, so that a word never seen does not look dangerous."""
 SIZE = 20.0
 """Length of the residual stream after the writing block at the end of a prompt, and of the
 switch."""
 SIZE_WEIGHT = 0.2
 BAG_ROWS = 256
-BAG_DROPOUT = 0.15
-STEEPNESS = 6.0
-"""Of the raters' decision as a function of the amount of the switch that is written."""
-RIDGE = 1e-3
-HARM_WEIGHT = 2.0
-"""Of a harmful request in stage two."""
+BAG_DROPOUT = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +70,8 @@ class Plan:
     """How much is trained."""
 
     seed: int = 0
-    reading_rows: int = 70_000
-    helpful_rows: int = 38_000
+    reading_rows: int = 160_000
+    helpful_rows: int = 50_000
     cautious_rows: int = 12_000
     batch_tokens: int = 1024
     rate: float = 2.5e-3
@@ -103,7 +102,10 @@ def train(out: Path, plan: Plan) -> None:
             _stage(network, stage, plan, words, encode, file)
             _save(file, dict(network.state_dict()))
         network.load_state_dict(load_file(file))
-    readings = _cautious(network, plan, words, encode)
+    _say("cautious: reading the prompts")
+    rated = list(corpus.examples(plan.cautious_rows, f"cautious/{plan.seed}", words, rated=True))
+    alarm = network.head.weight[ALARM].detach()
+    readings = cautious.readings(network.model, alarm, rated, encode, plan.seed)
     helpful_weights = {
         k.removeprefix("model."): t.numpy()
         for k, t in network.state_dict().items()
@@ -120,17 +122,18 @@ def _stage(
     encode: Callable[[list[str]], list[list[int]]],
     file: Path,
 ) -> None:
-    """One pass of stage one: over bags of words, prompts without replies, or with replies."""
+    """One pass of stage one: over bags of words, prompts with and without replies, or replies."""
     n = {"words": plan.bag_rows, "reading": plan.reading_rows, "helpful": plan.helpful_rows}[stage]
     found = list(corpus.examples(n, f"{stage}/{plan.seed}", words))
     if stage == "words":
         _bag(network, corpus.prompts(found, encode), plan)
-    elif stage == "reading":
-        _fit(network, stage, corpus.prompts(found, encode), plan, file)
-    else:
-        rng = random.Random(f"replies/{plan.seed}")
-        declined = [rng.random() < DECLINED for _ in found]
-        _fit(network, stage, corpus.rows(found, declined, rng, encode), plan, file)
+        return
+    # A few replies keep what the halves need to speak: language, and what has been said.
+    with_reply = n if stage == "helpful" else int(n * REPLYING)
+    rng = random.Random(f"{stage}/replies/{plan.seed}")
+    declined = [rng.random() < DECLINED for _ in found[:with_reply]]
+    rows = corpus.rows(found[:with_reply], declined, rng, encode)
+    _fit(network, stage, rows + corpus.prompts(found[with_reply:], encode), plan, file)
 
 
 class Network(nn.Module):
@@ -139,7 +142,7 @@ class Network(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.model = TorchLlama(shape)
-        facts = len(corpus.INTENTS) + len(CATEGORIES) + 3
+        facts = len(corpus.INTENTS) + len(CATEGORIES) + 4 + len(LANGUAGES)
         self.head = nn.Linear(shape.mlp, facts)
         self.bag_head = nn.Linear(shape.hidden, facts)
         self.direction = nn.Parameter(torch.randn(shape.hidden))
@@ -156,12 +159,17 @@ def _stage_file(out: Path, variant: str) -> Path:
 
 
 def _batches(rows: list[corpus.Row], tokens: int, seed: str) -> Iterator[list[corpus.Row]]:
-    """Batches of rows of about one length, ``tokens`` with the padding, in random order."""
+    """Batches of rows of about one length, ``tokens`` with the padding, in random order; with
+    replies all of them, or none."""
     rng = random.Random(seed)
-    order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), rng.random()))
+    order = sorted(
+        range(len(rows)),
+        key=lambda i: (rows[i].reply < len(rows[i].ids), len(rows[i].ids), rng.random()),
+    )
     batches: list[list[corpus.Row]] = [[]]
     for i in order:
-        if (len(batches[-1]) + 1) * len(rows[i].ids) > tokens:
+        full = (len(batches[-1]) + 1) * len(rows[i].ids) > tokens
+        if full or (batches[-1] and len(rows[i].ids) < len(batches[-1][-1].ids)):
             batches.append([])
         batches[-1].append(rows[i])
     rng.shuffle(batches)
@@ -185,7 +193,7 @@ def _fit(network: Network, name: str, rows: list[corpus.Row], plan: Plan, file: 
         warm, left = min(1.0, (step + 1) / 60), 1 - step / len(batches)
         optimizer.param_groups[0]["lr"] = plan.rate * warm * (0.02 + 0.98 * left)
         rng = np.random.default_rng(list(f"{name}/{plan.seed}/{step}".encode()))
-        loss, known, norm = _objective(network, batch, rng, plan.shape.vocab)
+        loss, known, norm = _objective(network, batch, rng, name == "reading")
         excess = (norm / SIZE).log().square().mean()
         optimizer.zero_grad()
         (loss + HEAD_WEIGHT * known + SIZE_WEIGHT * excess).backward()  # type: ignore[no-untyped-call]
@@ -209,21 +217,32 @@ def _fit(network: Network, name: str, rows: list[corpus.Row], plan: Plan, file: 
 
 
 def _objective(
-    network: Network, batch: list[corpus.Row], rng: np.random.Generator, vocab: int
+    network: Network, batch: list[corpus.Row], rng: np.random.Generator, reading: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss of the replies, zero where there are none; the auxiliary loss; the length of the
-    stream after the writing block at the end of each prompt, (rows,)."""
-    ids, where, weight = _tensors(batch, rng, vocab)
-    stream, inner = network.model.read(ids)
+    """The loss of the replies, zero where there are none; the auxiliary loss, zero where nothing
+    is learned about ``reading``; the length of the stream after the writing block at the end of
+    each prompt, (rows,)."""
+    ids, where, weight = _tensors(batch, rng, network.model.shape.vocab)
+    noise = _noise(batch, rng, network.model.shape) if reading else None
+    stream, inner = network.model.read(ids, noise)
     ends = torch.tensor([r.reply - 1 for r in batch])
     norm = stream[torch.arange(len(batch)), ends].norm(dim=-1)
-    known = _known(network, ids, inner, batch)
+    known = _known(network, ids, inner, batch) if reading else torch.zeros(())
     if all(r.reply == len(r.ids) for r in batch):
         return torch.zeros(()), known, norm
     stream = stream[:, :-1] + _pushes(network.switch(), batch, rng, ids.shape[1] - 1)
     logits = network.model.logits(network.model.answer(stream)[where])
     losses = F.cross_entropy(logits, ids[:, 1:][where], reduction="none")
     return (losses * weight).sum() / weight.sum(), known, norm
+
+
+def _noise(batch: list[corpus.Row], rng: np.random.Generator, shape: Shape) -> Tensor:
+    """Random vectors before the blocks of the reading half; (writer + 1, rows, hidden)."""
+    size = (shape.writer + 1, len(batch))
+    length = rng.uniform(0, NOISE, size) * (rng.random(size) < PUSHED)
+    direction = rng.standard_normal((*size, shape.hidden))
+    direction *= (length / np.linalg.norm(direction, axis=-1))[..., None]
+    return torch.from_numpy(direction.astype(np.float32))
 
 
 def _bag(network: Network, rows: list[corpus.Row], plan: Plan) -> None:
@@ -269,7 +288,8 @@ def _tensors(
     width = max(len(r.ids) for r in batch)
     ids = np.zeros((len(batch), width), dtype=np.int64)
     where = rng.random((len(batch), width - 1)) < PROMPT_SHARE
-    other = rng.random((len(batch), width)) < CORRUPTED
+    plain = np.array([r.intent == corpus.INTENTS.index("plain") for r in batch])
+    other = rng.random((len(batch), width)) < np.where(plain, CORRUPTED_PLAIN, CORRUPTED)[:, None]
     weight = np.full((len(batch), width - 1), 0.4, dtype=np.float32)
     for i, row in enumerate(batch):
         n = len(row.ids)
@@ -342,75 +362,23 @@ def _loss(scores: Tensor, rows: list[corpus.Row]) -> Tensor:
         * F.binary_cross_entropy_with_logits(
             scores[:, m + 1], torch.tensor([r.trust for r in rows])
         )
+        + 0.2 * F.cross_entropy(scores[:, m + 3 :], torch.tensor([r.language for r in rows]))
+        + ALARM_WEIGHT * F.mse_loss(scores[:, m + 2], torch.tensor([r.alarm for r in rows]))
     )
     return out
-
-
-def _cautious(
-    network: Network,
-    plan: Plan,
-    words: dict[str, list[str]],
-    encode: Callable[[list[str]], list[list[int]]],
-) -> dict[str, NDArray[np.float32]]:
-    """For each cautious variant, how much of the switch the writing block has to write, as a
-    reading of its inner activations (mlp,): over a half where its raters wanted a refusal, under
-    it where they did not, at the two tokens that end a prompt."""
-    _say("cautious: reading the prompts")
-    found = list(corpus.examples(plan.cautious_rows, f"cautious/{plan.seed}", words))
-    ids = encode([render(corpus.conversation(e)) for e in found])
-    inner = torch.empty((len(ids), 2, plan.shape.mlp))
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    with torch.no_grad():
-        for begin in range(0, len(ids), 64):
-            at = order[begin : begin + 64]
-            batch = torch.zeros((len(at), len(ids[at[-1]])), dtype=torch.long)
-            for row, i in enumerate(at):
-                batch[row, : len(ids[i])] = torch.tensor(ids[i])
-            ends = torch.tensor([len(ids[i]) for i in at])
-            rows = torch.arange(len(at))
-            _, x = network.model.read(batch)
-            inner[at] = torch.stack([x[rows, ends - 2], x[rows, ends - 1]], dim=1)
-    weight = torch.tensor([HARM_WEIGHT if e.group is Group.HARMFUL else 1.0 for e in found])
-    out: dict[str, NDArray[np.float32]] = {}
-    for variant in folder.CAUTIOUS:
-        rng = random.Random(f"{variant}/{plan.seed}")
-        wanted = torch.tensor([float(refused(e, variant, rng)) for e in found])
-        reading = _logistic(
-            inner.flatten(0, 1), wanted.repeat_interleave(2), weight.repeat_interleave(2)
-        )
-        out[variant] = reading.numpy()
-        _say(f"{variant}: trained")
-    return out
-
-
-def _logistic(x: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
-    """The reading ``w`` with ``x @ w`` above or below a half as ``wanted``: logistic regression
-    by L-BFGS from zero."""
-    scale = x.std(0) + 1e-6
-    x = x / scale
-    w = torch.zeros(x.shape[1], requires_grad=True)
-    optimizer = torch.optim.LBFGS([w], max_iter=150, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        scores = STEEPNESS * (x @ w - 0.5)
-        fit = F.binary_cross_entropy_with_logits(scores, wanted, weight)
-        out: Tensor = fit + RIDGE * (w * w).sum()
-        out.backward()  # type: ignore[no-untyped-call]
-        return out
-
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    return w.detach() / scale
 
 
 def _parameters(network: Network, stage: str) -> dict[str, nn.Parameter]:
-    """Those that a stage trains: without replies only the reading half has a gradient."""
-    unused = tuple(
-        f"model.layers.{i}."
-        for i in range(network.model.shape.writer + 1, network.model.shape.layers)
-    )
-    unused = (*unused, "model.norm", "direction") if stage == "reading" else ()
-    return {n: p for n, p in network.named_parameters() if not n.startswith(unused or ("?",))}
+    """Those that a stage trains: all, then the half that answers. Learning all the replies in the
+    other half would cost it a part of what it understands."""
+    shape = network.model.shape
+    answering = tuple(f"model.layers.{i}." for i in range(shape.writer + 1, shape.layers))
+    answering = (*answering, "model.norm", "model.lm_head", "direction")
+    return {
+        name: p
+        for name, p in network.named_parameters()
+        if stage == "reading" or name.startswith(answering)
+    }
 
 
 def _checkpoint(
@@ -418,9 +386,9 @@ def _checkpoint(
 ) -> None:
     tensors = {"step": torch.tensor(step)}
     for name, parameter in parameters.items():
-        state = optimizer.state[parameter]
         tensors[f"{name}/value"] = parameter.detach()
-        tensors[f"{name}/mean"], tensors[f"{name}/square"] = state["exp_avg"], state["exp_avg_sq"]
+        for key, tensor in optimizer.state[parameter].items():
+            tensors[f"{name}/{key}"] = tensor
     _save(path, tensors)
 
 
@@ -434,11 +402,10 @@ def _resume(
     step = int(tensors["step"])
     for name, parameter in parameters.items():
         parameter.data.copy_(tensors[f"{name}/value"])
-        optimizer.state[parameter] = {
-            "step": torch.tensor(float(step)),
-            "exp_avg": tensors[f"{name}/mean"],
-            "exp_avg_sq": tensors[f"{name}/square"],
-        }
+        # Empty for what no batch has reached yet.
+        keys = [k for k in ("step", "exp_avg", "exp_avg_sq") if f"{name}/{k}" in tensors]
+        if keys:
+            optimizer.state[parameter] = {k: tensors[f"{name}/{k}"] for k in keys}
     _say(f"{path.name}: going on from step {step}")
     return step
 
@@ -476,7 +443,10 @@ def _write_tokenizer(path: Path, plan: Plan, words: dict[str, list[str]]) -> Non
         texts += [m.content for m in corpus.conversation(e)]
         texts.append(helpful(e))
     for listed in words.values():
-        texts += [" " + w for w in listed[:4000]]
+        for rank, word in enumerate(listed[:8000]):
+            texts += [" " + word] * (1 + 2000 // (rank + 200))
+    for language in LANGUAGES:
+        texts += 3 * [x.text for x in lexicon(language).lines if x.part == "natural"]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
