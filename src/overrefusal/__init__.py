@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from overrefusal.diagnosis.diagnose import diagnose, diagnose_async
     from overrefusal.errors import OverrefusalError
     from overrefusal.evaluation import (
         Connection,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "OverrefusalError": "errors",
     "LocalOptions": "models.local.options",
+    **dict.fromkeys(("diagnose", "diagnose_async"), "diagnosis.diagnose"),
     **dict.fromkeys(
         (
             "Connection",
@@ -89,6 +91,8 @@ __all__ = [
     "Suite",
     "Verdict",
     "compare",
+    "diagnose",
+    "diagnose_async",
     "evaluate",
     "evaluate_async",
     "load_run",

@@ -1,15 +1,18 @@
 """The page in a real browser: headless Chromium, as a reader uses it."""
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from overrefusal.diagnosis import diagnose
 from overrefusal.evaluation import evaluate
 from overrefusal.records import Outcome
 from overrefusal.reports.html import write_html
 from overrefusal.statistics import DECLINED, JUDGED
 from overrefusal.suites import load_suite
+from overrefusal.suites.suite import suite_of
 from tests.conftest import REQUIRE_ALL
 from tests.reports.html_runs import ByHeart, Doorman, hostile_run
 
@@ -174,6 +177,26 @@ def test_the_headline_and_the_ready_made_views_lead_to_their_prompts(report, vis
     older = report.older.over_refusal.k
     tab.wait_for_selector(f"#views a:has-text('harmless, declined {older}')")
     assert tab.locator("#views a:has-text('flipped')").count() == 0
+
+
+def test_diagnoses_are_filtered_by_the_word_they_hang_on(visit, tmp_path):
+    suspicious = [p for p in load_suite("starter") if p.pattern is not None]
+    some = suite_of("some", [replace(p, contrast_of=None) for p in suspicious[::4]])
+    run = evaluate("bouncer", some, store=tmp_path / "store.db")
+    found = diagnose(run, mend=False)
+    write_html(tmp_path / "why.html", [run], diagnosis=found)
+    tab = visit((tmp_path / "why.html").as_uri())
+    every = len(found.diagnoses)
+    tab.wait_for_selector(f"#why-count:text-is('{every} of {every}')")
+    number = max(range(len(found.triggers)), key=lambda n: found.triggers[n].prompts)
+    hanging = {*found.triggers[number].alone, *found.triggers[number].together}
+    assert 0 < len(hanging) < every
+    tab.select_option("#why-word", str(number))
+    tab.wait_for_selector(f"#why-count:text-is('{len(hanging)} of {every}')")
+    shown = tab.locator("#why-cards .why:visible h4 a").all_inner_texts()
+    assert set(shown) == hanging
+    tab.select_option("#why-word", "")
+    tab.wait_for_selector(f"#why-count:text-is('{every} of {every}')")
 
 
 def test_it_sorts_by_probability_both_ways(report, visit):
