@@ -126,7 +126,7 @@ def own(names: Iterable[str] = ("composed", "hand", "varied")) -> list[Example]:
 
 def written() -> list[Example]:
     """The project's own examples by writers who did not know the features."""
-    return _examples("written", [f"written_{name}" for name in "abcdef"])
+    return _examples("written", [f"written_{name}" for name in "abcdefgh"])
 
 
 def _examples(corpus: str, names: Iterable[str]) -> list[Example]:
