@@ -34,7 +34,8 @@ def card(figures: dict[str, Any], version: str) -> str:
         "",
         f"The {figures['n']} suspicious benign prompts of the suite `starter` and"
         f" {sum(figures['own'].values())} lines of the project's own"
-        " (`training/patterns/examples/`), all Apache-2.0.",
+        " (`training/patterns/examples/`, and Bouncer's English ones of homonyms, work, history and"
+        " fiction), all Apache-2.0.",
         "",
         "## Figures",
         "",

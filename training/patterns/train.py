@@ -2,9 +2,10 @@
 
     python training/patterns/train.py
 
-It learns from the project's own lines under ``examples/`` and from the suspicious prompts of the
-suite ``starter``, and is measured by cross-validation on the latter: ten folds, a prompt and its
-twins always in one of them. The same inputs give the same weights.
+It learns from the project's own lines, under ``examples/`` and of four patterns in Bouncer's
+lexicon, and from the suspicious prompts of the suite ``starter``. It is measured by
+cross-validation on the latter: ten folds, a prompt and its twins always in one of them. The same
+inputs give the same weights.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from safetensors.numpy import save
 from scipy.sparse import csr_matrix, diags, hstack, vstack
 from sklearn.linear_model import LogisticRegression
 
+from overrefusal.bouncer.grammar import PATTERNS
+from overrefusal.bouncer.lexicon import lexicon
 from overrefusal.diagnosis.patterns.features import BUCKETS, cues, ngrams, text_of
 from overrefusal.diagnosis.patterns.model import FORMAT, ORDER, Weights, probabilities
 from overrefusal.files import write_whole
@@ -36,11 +39,13 @@ OUT = HERE.parents[1] / "src" / "overrefusal" / "diagnosis" / "patterns"
 FOLDS = 10
 SEEDS = range(2)
 C = 5.0
-WORDS = 0.63
+WORDS = 1.0
 CUES = 0.03
 """Weights of words and of standardized cues against character n-grams, whose rows have length 1."""
 SUITE = 2.0
 """Weight of a prompt of the suite against one of the project's own lines."""
+CLEAR = ("homonym", "work", "history", "fiction")
+"""Intents of Bouncer's lines that mean one pattern; its others are divided in another way."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,12 @@ def read_examples(folder: Path) -> tuple[list[str], list[Pattern]]:
     return texts, labels
 
 
+def bouncer_lines() -> tuple[list[str], list[Pattern]]:
+    """Bouncer's English lines of clear intent and their patterns."""
+    lines = [line for line in lexicon("en").lines if line.intent in CLEAR]
+    return [line.text for line in lines], [PATTERNS[line.intent] for line in lines]
+
+
 def version_of(texts: list[str], patterns: list[Pattern]) -> str:
     """Eight hex digits over all that the classifier learns from."""
     prompts = [(text_of(p), p.pattern) for p in load_suite("starter") if p.pattern is not None]
@@ -186,7 +197,8 @@ def main() -> None:
     prompts = [p for p in load_suite("starter") if p.pattern is not None]
     labels = [p.pattern for p in prompts if p.pattern]
     data = table([text_of(p) for p in prompts], labels, SUITE)
-    texts, patterns = read_examples(HERE / "examples")
+    sources = read_examples(HERE / "examples"), bouncer_lines()
+    texts, patterns = ([*own, *lines] for own, lines in zip(*sources, strict=True))
     own = table(texts, patterns)
     english = np.array([p.language == "en" for p in prompts])
     runs = []
