@@ -127,10 +127,11 @@ def read_examples(folder: Path) -> tuple[list[str], list[Pattern]]:
     return texts, labels
 
 
-def bouncer_lines() -> tuple[list[str], list[Pattern]]:
-    """Bouncer's English lines of clear intent and their patterns."""
-    lines = [line for line in lexicon("en").lines if line.intent in CLEAR]
-    return [line.text for line in lines], [PATTERNS[line.intent] for line in lines]
+def own_lines() -> tuple[list[str], list[Pattern]]:
+    """The project's own lines: the examples, then Bouncer's English lines of clear intent."""
+    texts, labels = read_examples(HERE / "examples")
+    clear = [line for line in lexicon("en").lines if line.intent in CLEAR]
+    return [*texts, *(x.text for x in clear)], [*labels, *(PATTERNS[x.intent] for x in clear)]
 
 
 def version_of(texts: list[str], patterns: list[Pattern]) -> str:
@@ -197,8 +198,7 @@ def main() -> None:
     prompts = [p for p in load_suite("starter") if p.pattern is not None]
     labels = [p.pattern for p in prompts if p.pattern]
     data = table([text_of(p) for p in prompts], labels, SUITE)
-    sources = read_examples(HERE / "examples"), bouncer_lines()
-    texts, patterns = ([*own, *lines] for own, lines in zip(*sources, strict=True))
+    texts, patterns = own_lines()
     own = table(texts, patterns)
     english = np.array([p.language == "en" for p in prompts])
     runs = []
