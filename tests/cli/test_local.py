@@ -19,11 +19,12 @@ from overrefusal.cli import group, main  # noqa: E402
 from overrefusal.evaluation import load_run  # noqa: E402
 from overrefusal.judges import early  # noqa: E402
 from overrefusal.judges.rules import RulesJudge  # noqa: E402
+from overrefusal.models.local import model  # noqa: E402
 from overrefusal.reports.html.reproduce import command_of  # noqa: E402
 
 
 def run(store: Path, *words: str) -> Result:
-    done = CliRunner().invoke(group, ["eval", *words, "--store", str(store), "--limit", "40"])
+    done = CliRunner().invoke(group, ["eval", *words, "--store", str(store), "--limit", "12"])
     assert done.exit_code == 0, done.output
     return done
 
@@ -35,7 +36,8 @@ def answers(store: Path, run_id: str) -> list[Any]:
 def test_cut_answers_are_marked_and_kept_apart_from_whole_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The bundled model's answers are shorter than what a judge is certain of.
+    # The bundled model's answers are shorter than what a judge is certain of, and than one look.
+    monkeypatch.setattr(model, "LOOK", 2)
     monkeypatch.setattr(early, "LEAST", 10)
     monkeypatch.setattr(early, "LOOKS", 1)
     store = tmp_path / "store.db"
