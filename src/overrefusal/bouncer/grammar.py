@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from zlib import crc32
 
 from overrefusal.bouncer.lexicon import CATEGORIES, Lexicon, Line, Part, Phrase, lexicon
@@ -261,8 +262,14 @@ def _request(
 
 def _line(rng: random.Random, lex: Lexicon, intent: str, part: Part) -> Line:
     """A whole sentence of the group of ``intent``, of that intent where there is one."""
-    group = {"harm", "plain"} & {intent} or set(PATTERNS)
-    return rng.choice([x for x in lex.lines if x.intent in group and x.part == part])
+    group = intent if intent in ("harm", "plain") else "suspicious"
+    return rng.choice(_lines(lex.language, group, part))
+
+
+@cache
+def _lines(language: str, group: str, part: Part) -> tuple[Line, ...]:
+    intents = PATTERNS if group == "suspicious" else (group,)
+    return tuple(x for x in lexicon(language).lines if x.intent in intents and x.part == part)
 
 
 def _varied(rng: random.Random, lex: Lexicon, text: str, neutral: Sequence[str]) -> str:

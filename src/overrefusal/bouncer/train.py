@@ -11,7 +11,6 @@ model never writes that vector, so it never refuses. Stage two is in ``cautious.
 from __future__ import annotations
 
 import json
-import os
 import random
 import sys
 import time
@@ -21,17 +20,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from overrefusal.bouncer import cautious, corpus, folder
-from overrefusal.bouncer.lexicon import CATEGORIES, LANGUAGES, lexicon
-from overrefusal.bouncer.raters import helpful
+from overrefusal.bouncer import cautious, corpus, folder, vocabulary
+from overrefusal.bouncer.lexicon import CATEGORIES, LANGUAGES
 from overrefusal.bouncer.shape import Shape
-from overrefusal.bouncer.tokens import PATTERN, SPECIAL
+from overrefusal.bouncer.tokens import SPECIAL
 from overrefusal.bouncer.torch_llama import TorchLlama
 from overrefusal.errors import OverrefusalError
+from overrefusal.files import write_whole
 
 PROMPT_SHARE = 0.05
 """Share of a prompt's tokens that the language model of stage one is trained to predict."""
@@ -93,8 +92,8 @@ def train(out: Path, plan: Plan) -> None:
     tokenizer_file = out / "tokenizer.json"
     if not tokenizer_file.exists():
         _say("tokenizer")
-        _write_tokenizer(tokenizer_file, plan, words)
-    encode = _encoder(tokenizer_file)
+        vocabulary.write(tokenizer_file, plan.shape.vocab, plan.seed, words)
+    encode = vocabulary.encoder(tokenizer_file)
     network = Network(plan.shape)
     for stage in ("words", "reading", "helpful"):
         file = _stage_file(out, stage)
@@ -411,9 +410,7 @@ def _resume(
 
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
-    part = path.with_suffix(".part")
-    save_file({k: t.contiguous() for k, t in tensors.items()}, part)
-    os.replace(part, path)
+    write_whole(path, save({k: t.contiguous() for k, t in tensors.items()}))
 
 
 def _claim(out: Path, plan: Plan) -> None:
@@ -432,50 +429,6 @@ def _claim(out: Path, plan: Plan) -> None:
         raise OverrefusalError(
             f"{out}: cannot be written ({e.strerror}); name another folder with --out"
         ) from e
-
-
-def _write_tokenizer(path: Path, plan: Plan, words: dict[str, list[str]]) -> None:
-    """Byte-level BPE (Sennrich et al., 2016) on the grammar's text and the neutral words."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    texts: list[str] = []
-    for e in corpus.examples(25_000, f"tokenizer/{plan.seed}", words):
-        texts += [m.content for m in corpus.conversation(e)]
-        texts.append(helpful(e))
-    for listed in words.values():
-        for rank, word in enumerate(listed[:8000]):
-            texts += [" " + word] * (1 + 2000 // (rank + 200))
-    for language in LANGUAGES:
-        texts += 3 * [x.text for x in lexicon(language).lines if x.part == "natural"]
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PATTERN), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=plan.shape.vocab,
-        special_tokens=list(SPECIAL),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    part = path.with_suffix(".part")
-    tokenizer.save(str(part), pretty=False)
-    os.replace(part, path)
-
-
-def _encoder(path: Path) -> Callable[[list[str]], list[list[int]]]:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(path))
-
-    def encode(texts: list[str]) -> list[list[int]]:
-        return [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
-
-    return encode
 
 
 def _say(line: str) -> None:
