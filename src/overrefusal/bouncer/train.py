@@ -314,9 +314,10 @@ def _pushes(
     for i, row in enumerate(batch):
         strength = 0.0
         if row.declined:
-            strength = rng.uniform(0.65, 2.0)
+            strength = rng.uniform(0.53, 2.5)
         elif rng.random() < WEAK:
-            strength = rng.uniform(-1.0, 0.35)
+            # Nearly up to what declines: an amount that was never seen in training garbles a reply.
+            strength = rng.uniform(-1.0, 0.47)
         extent = rng.integers(3)
         begin = 0 if extent == 0 else row.reply - 2
         end = row.reply if extent == 2 else tokens
